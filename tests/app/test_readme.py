@@ -1,0 +1,74 @@
+"""What the README says is so: settings, commands, the worked example, files it points to."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from waitroom.cli import app
+from waitroom.config import Variable, variables
+from waitroom.core.meter import Limits, Meter, grant, grantable
+
+CHECKOUT = Path(__file__).parents[2]
+README = (CHECKOUT / "README.md").read_text()
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def row(variable: Variable) -> str:
+    """A setting's line in the table."""
+    default = "required" if variable.required else f"`{variable.default}`" if variable.default else "none"
+    return f"| `{variable.name}` | {default} | {variable.help} |"
+
+
+def test_the_table_of_settings_is_the_one_of_the_settings() -> None:
+    """To make it anew: "\\n".join(map(row, variables()))."""
+    written = [line for line in README.splitlines() if line.startswith("| `WAITROOM_")]
+
+    assert written == [row(variable) for variable in variables()]
+
+
+def test_every_variable_that_is_named_is_a_setting() -> None:
+    named = set(re.findall(r"\bWAITROOM_[A-Z_]+\b", README))
+
+    assert named == {variable.name for variable in variables()}
+
+
+def test_every_command_stands_in_the_table_with_its_options() -> None:
+    rows = dict(re.findall(r"^\| `waitroom ([a-z]+)` \| (.+) \|$", README, re.MULTILINE))
+
+    assert rows.keys() == COMMANDS.keys()
+    for name, command in COMMANDS.items():
+        options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        assert options - {"--help"} == set(re.findall(r"`(--[a-z-]+)`", rows[name])), name
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"^(?:.*&& )?(waitroom .+)$", README, re.MULTILINE))))
+def test_every_command_line_can_be_given(line: str) -> None:
+    _, name, *words = shlex.split(line, comments=True)
+
+    COMMANDS[name].make_context(name, words, resilient_parsing=False)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
+def test_every_file_it_points_to_is_there(target: str) -> None:
+    assert (CHECKOUT / target).exists()
+
+
+def test_the_worked_example_is_what_the_meter_does() -> None:
+    limits, meter = Limits(rate_per_s=10, burst=10), Meter()
+    on_the_spot = grantable(meter, limits, 0.0)
+    inside_s = []
+    for _ in range(1000):
+        now_us = max(0.0, meter.next_at_us - (limits.burst - 1) * limits.spacing_us)
+        admit_us, meter = grant(meter, limits, now_us)
+        assert admit_us is not None
+        inside_s.append(admit_us / 1e6)
+
+    assert (on_the_spot, inside_s[9], inside_s[10], inside_s[29]) == (30, 0, 0.1, 2.0)
+    for number, ahead, seconds in re.findall(
+        r"^\| (\d+) \| waiting page, (\d+) people ahead \| (\d+) s \|$", README, re.M
+    ):
+        assert int(ahead) == int(number) - on_the_spot
+        assert round(inside_s[int(number)]) == int(seconds)

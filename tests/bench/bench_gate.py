@@ -1,0 +1,178 @@
+"""The hot path against a bare answer: a status poll, a request with a pass, a join.
+
+    python -m tests.bench.bench_gate [--rounds 5] [--seconds 3]
+
+One worker of the gateway, a real Redis, a constant origin, and for each row a bare ASGI function under plain uvicorn
+that answers as many bytes. 32 connections of wrk; measured in turn, the medians count. The ratio of requests a second
+is what the budgets speak of; CPU is the server's own, per request, and says more where cores are shared.
+"""
+
+import argparse
+import asyncio
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from multiprocessing import Process
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.types import Receive, Scope, Send
+
+from tests.bench.bench_proxy import cpu_s, run_origin, serve_edge, start
+from tests.support import SECRET, running_redis
+from waitroom.app import create_app
+from waitroom.core.settings import Settings
+from waitroom.core.tokens import Pass, Ticket, Tokens
+from waitroom.store.room import Newcomer, Room
+
+TICKETS = 10_000
+BUDGETS = {"poll": 0.80, "pass": 0.50, "join": 0.40}
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+    "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
+    "Accept-Encoding": "gzip",
+    "Accept-Language": "en-GB,en;q=0.5",
+}
+
+
+def run_bare(pipe: object, size: int) -> None:
+    """Plain uvicorn and a function that returns a constant."""
+    body = b"x" * size
+    fields = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"%d" % size)]
+
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    pipe.send(listener.getsockname()[1])  # type: ignore[attr-defined]
+    config = uvicorn.Config(
+        bare, http="httptools", ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False
+    )
+    uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def run_gate(pipe: object, origin_port: int, redis_url: str) -> None:
+    settings = Settings.model_validate(
+        {"origin": f"http://127.0.0.1:{origin_port}", "redis_url": redis_url, "secret": SECRET, "rate": "1/min"}
+    )
+
+    def make_app() -> object:
+        app = create_app(settings)
+        asyncio.get_running_loop().create_task(app.open())
+        return app
+
+    serve_edge(pipe, make_app)  # type: ignore[arg-type]
+
+
+async def fill(redis_url: str) -> tuple[list[str], str]:
+    """A line of 10,000: their tickets, and one pass."""
+    room = Room.connect(redis_url, "shop")
+    while (snapshot := await sync(room)) is None:
+        await asyncio.sleep(0.1)
+    state = snapshot.state
+    for first in range(0, TICKETS, 200):
+        newcomers = [Newcomer(f"{first + i:032x}", True, False) for i in range(200)]
+        await room.enter(
+            state.generation, first, newcomers, call_id=f"fill{first}", seat_ms=30_000, now_ms=snapshot.now_ms
+        )
+    await room.close()
+    tokens, now_ms = Tokens("shop", [SECRET]), snapshot.now_ms
+    tickets = [
+        tokens.sign_ticket(Ticket("shop", state.generation, number, f"{number:032x}", now_ms))
+        for number in range(5, TICKETS)
+    ]
+    end_ms = now_ms + 660_000
+    pass_ = tokens.sign_pass(Pass("shop", "f" * 32, state.generation, 3, now_ms, end_ms, now_ms, False))
+    return tickets, pass_
+
+
+async def sync(room: Room):  # type: ignore[no-untyped-def]
+    try:
+        return await room.sync("", "bench")
+    except Exception:
+        return None
+
+
+def measure(process: Process, url: str, headers: list[str], seconds: int, script: str | None) -> tuple[float, float]:
+    """(requests a second, CPU µs per request)."""
+    assert process.pid is not None
+    before = cpu_s(process.pid)
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s"]
+    if script is not None:
+        command += ["-s", script]
+    for header in headers:
+        command += ["-H", header]
+    out = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    used = cpu_s(process.pid) - before
+    assert "Socket errors" not in out, out
+    count = re.search(r"(\d+) requests in", out)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
+    assert count is not None, out
+    assert rate is not None, out
+    return float(rate[1]), used / int(count[1]) * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    options = parser.parse_args()
+    with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
+        origin, origin_port = start(run_origin)
+        gate, port = start(run_gate, origin_port, redis.url)
+        tickets, pass_ = asyncio.run(fill(redis.url))
+        time.sleep(1)
+        script = Path(folder) / "polls.lua"
+        write_polls(script, tickets)
+        base = [f"{name}: {value}" for name, value in BROWSER.items()]
+        rows: dict[str, tuple[str, list[str], str | None, int]] = {
+            "poll": ("/-/waitroom/status?shown=9000", base, str(script), 250),
+            "pass": (
+                "/product/42?colour=red",
+                [*base, f"Cookie: session=abcdef; waitroom_shop_pass={pass_}"],
+                None,
+                300,
+            ),
+            "join": ("/", base, None, 9400),
+        }
+        servers = [origin, gate]
+        results: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in rows}
+        bares = {name: start(run_bare, row[3]) for name, row in rows.items()}
+        servers += [process for process, _ in bares.values()]
+        for _ in range(options.rounds):
+            for name, (path, headers, lua, _) in rows.items():
+                process, bare_port = bares[name]
+                bare = measure(process, f"http://127.0.0.1:{bare_port}{path}", headers, options.seconds, lua)
+                ours = measure(gate, f"http://127.0.0.1:{port}{path}", headers, options.seconds, lua)
+                results[name].append((*bare, *ours))
+        for process in servers:
+            process.terminate()
+    print(f"{'':6} {'bare/s':>8} {'gate/s':>8} {'ratio':>6} {'by CPU':>7} {'budget':>7}  bare µs  gate µs")
+    for name, rounds in results.items():
+        ratio = statistics.median(ours / bare for bare, _, ours, _ in rounds)
+        by_cpu = statistics.median(bare / ours for _, bare, _, ours in rounds)
+        bare_s, bare_us, gate_s, gate_us = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(
+            f"{name:6} {bare_s:8.0f} {gate_s:8.0f} {ratio:6.2f} {by_cpu:7.2f} {BUDGETS[name]:7.2f}"
+            f"  {bare_us:7.1f}  {gate_us:7.1f}"
+        )
+
+
+def write_polls(path: Path, tickets: list[str]) -> None:
+    """A wrk script that sends each ticket in turn."""
+    lines = ",".join(f'"{ticket}"' for ticket in tickets)
+    path.write_text(
+        f"local tickets = {{{lines}}}\nlocal at = 0\n"
+        "request = function()\n  at = at % #tickets + 1\n"
+        '  wrk.headers["Cookie"] = "session=abcdef; waitroom_shop_ticket=" .. tickets[at]\n'
+        "  return wrk.format()\nend\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

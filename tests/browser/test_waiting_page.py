@@ -1,0 +1,495 @@
+"""The waiting page in a real browser, before a gateway whose answers the test writes."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from waitroom.core.settings import Settings
+from waitroom.edge.pages import PageFacts, Pages
+from waitroom.edge.problems import Asked, Problems
+from waitroom.edge.templates_path import templates_dir
+from waitroom.edge.words import rate_in_words, wait_in_words
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("TEST_ALL") != "1", reason="chromium is not installed"
+)
+SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})
+PAGES = Pages(SETTINGS)
+PROBLEMS = Problems(SETTINGS, PAGES)
+WAIT_MS = 8000
+HOLD_S = 6.0
+
+Facts = dict[str, Any]
+
+
+def facts(state: str = "waiting", **changes: Any) -> Facts:
+    figures: Facts = {
+        "number": 41,
+        "position": 30,
+        "ahead": 29,
+        "waiting": 90,
+        "rate_per_min": 60.0,
+        "next_poll_s": 0.2,
+        "hold_s": 0,
+        "message": None,
+    }
+    return {"state": state, **figures, "wait_s": {"low": 25, "high": 95}, **changes}
+
+
+def page_facts(said: Facts, target: str | None) -> PageFacts:
+    wait = said["wait_s"]
+    same = {name: value for name, value in said.items() if name != "wait_s"}
+    return PageFacts(
+        **same,
+        wait_low_s=wait and wait["low"],
+        wait_high_s=wait and wait["high"],
+        target=target,
+        server_time_ms=int(time.time() * 1000),
+    )
+
+
+@dataclass
+class Gateway:
+    """What the server says next; tests change it while the page runs."""
+
+    said: Facts = field(default_factory=facts)
+    claimed: Callable[[], Facts] = lambda: facts("admitted")
+    document: str = "waiting"
+    inside: bool = False
+    target: str | None = None
+    status_code: int = 200
+    asked: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+    url: str = ""
+
+    def page(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        now_ms = int(time.time() * 1000)
+        if self.document == "away":
+            asked = Asked(html=True, gzip=True, safe=True, request_id="r")
+            return tuple(PROBLEMS.store_away(asked, server_time_ms=now_ms))  # type: ignore[return-value]
+        return (503, *PAGES.waiting(page_facts(self.said, self.target), gzip=True))
+
+    def answer(self, path: str) -> Facts:
+        if path.startswith("/-/waitroom/claim"):
+            said = self.claimed()
+            self.inside = said["state"] == "admitted"
+            return said
+        return self.said
+
+
+def handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name.decode(), value.decode())
+            self.end_headers()
+            try:
+                self.wfile.write(body)
+            except OSError:  # the page gave the request up
+                self.close_connection = True
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            if self.path.startswith(("/-/waitroom/status", "/-/waitroom/claim")):
+                with lock:
+                    gateway.asked.append(self.path)
+                    gateway.under_way += 1
+                    gateway.most_under_way = max(gateway.most_under_way, gateway.under_way)
+                try:
+                    hold_s = min(HOLD_S, float(parse_qs(urlsplit(self.path).query).get("hold", ["0"])[0]))
+                    before = gateway.said
+                    until = time.monotonic() + hold_s
+                    while gateway.said is before and time.monotonic() < until:
+                        time.sleep(0.02)
+                    body = json.dumps({"server_time": "2025-10-09T08:53:20Z", **gateway.answer(self.path)}).encode()
+                finally:
+                    with lock:
+                        gateway.under_way -= 1
+                self.reply(gateway.status_code, [(b"content-length", b"%d" % len(body))], body)
+            elif self.headers.get("sec-fetch-dest") == "document" or self.headers.get("upgrade-insecure-requests"):
+                gateway.documents.append(self.path)
+                if gateway.inside:
+                    body = b"<link rel=icon href='data:,'><title>Inside</title><h1>Welcome to the shop</h1>"
+                    headers = [(b"content-type", b"text/html"), (b"content-length", b"%d" % len(body))]
+                    self.reply(200, headers, body)
+                else:
+                    self.reply(*gateway.page())
+            else:
+                gateway.unexpected.append(self.path)
+                self.reply(404, [(b"content-length", b"0")], b"")
+
+        def do_POST(self) -> None:
+            if self.path == "/-/waitroom/join":
+                gateway.joined.append(self.rfile.read(int(self.headers["content-length"])).decode())
+                gateway.said = facts(number=99, position=50, ahead=49)
+                self.reply(303, [(b"location", b"/phones?x=1"), (b"content-length", b"0")], b"")
+            else:
+                self.do_GET()
+
+    return Handler
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(gateway))
+    gateway.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield gateway
+    gateway.said = {}  # ends the polls that are held
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert gateway.unexpected == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that may be told it is hidden; at its end nothing was refused by the policy or thrown."""
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    page.add_init_script(
+        "let hidden = sessionStorage.getItem('test:hidden') === '1';"
+        "Object.defineProperty(document, 'hidden', { get: () => hidden });"
+        "window.setHidden = (value) => { hidden = value; document.dispatchEvent(new Event('visibilitychange')); };"
+    )
+    yield page
+    assert faults == []
+
+
+def until(condition: Callable[[], bool], page: Page) -> None:
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        page.wait_for_timeout(20)
+
+
+def test_the_position_falls_without_a_reload(gateway: Gateway, page: Page) -> None:
+    page.goto(f"{gateway.url}/phones?x=1")
+    expect(page.locator("#position")).to_have_text("30")
+
+    gateway.said = facts(position=12, ahead=11, waiting=80, rate_per_min=0.5, wait_s={"low": 700, "high": 1300})
+
+    expect(page.locator("#position")).to_have_text("12")
+    expect(page.locator("#ahead")).to_have_text("11")
+    expect(page.locator("#waiting")).to_have_text("80")
+    expect(page.locator("#rate")).to_have_text("30 an hour")
+    expect(page.locator("#wait")).to_have_text("10 to 25 minutes")
+    expect(page).to_have_title("12 in line · Kestrel")
+    assert gateway.documents == ["/phones?x=1"]
+    assert "/-/waitroom/status?shown=30" in gateway.asked
+
+
+def test_the_position_never_rises(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+    gateway.said = facts(position=44, ahead=43, waiting=91)
+
+    expect(page.locator("#waiting")).to_have_text("91")
+
+    expect(page.locator("#position")).to_have_text("30")
+    expect(page.locator("#ahead")).to_have_text("29")
+    assert not any("shown=44" in path for path in gateway.asked)
+
+
+def test_one_request_is_under_way_at_a_time(gateway: Gateway, page: Page) -> None:
+    gateway.said = facts(hold_s=25)
+    page.goto(gateway.url)
+
+    until(lambda: gateway.under_way == 1, page)
+
+    page.evaluate("setHidden(true); setHidden(false); dispatchEvent(new Event('online'))")
+    page.wait_for_timeout(2500)  # longer than a network that came back may wait
+
+    assert len(gateway.asked) == 1
+    assert gateway.most_under_way == 1
+    assert all("hold=25" in path for path in gateway.asked)
+
+
+def test_when_called_the_page_claims_and_goes_to_the_page_first_asked_for(gateway: Gateway, page: Page) -> None:
+    page.goto(f"{gateway.url}/phones?x=1#colours")
+
+    gateway.said = facts("called", position=None)
+
+    page.wait_for_selector("text=Welcome to the shop")
+    assert page.url == f"{gateway.url}/phones?x=1#colours"
+    assert gateway.asked.count("/-/waitroom/claim") == 1
+
+
+def test_when_called_the_page_goes_to_its_target(gateway: Gateway, page: Page) -> None:
+    gateway.target = "/checkout?step=2"
+    page.goto(f"{gateway.url}/-/waitroom/enter?to=/checkout?step=2")
+
+    gateway.said = facts("called", position=None)
+
+    page.wait_for_selector("text=Welcome to the shop")
+    assert page.url == f"{gateway.url}/checkout?step=2"
+
+
+@pytest.mark.parametrize(
+    "target", ["//elsewhere.test/x", "https://elsewhere.test/", "javascript:alert(1)", "/\\x.test"]
+)
+def test_a_target_on_another_site_is_not_gone_to(gateway: Gateway, page: Page, target: str) -> None:
+    gateway.target = target
+    gateway.said = facts("called", position=None)
+
+    page.goto(f"{gateway.url}/phones")
+
+    page.wait_for_selector("text=Welcome to the shop")
+    assert page.url == f"{gateway.url}/phones"
+
+
+def test_a_claim_that_has_to_wait_is_asked_again(gateway: Gateway, page: Page) -> None:
+    answers = iter([facts("called", position=None), facts("called", position=None), facts("admitted")])
+    gateway.claimed = lambda: next(answers)
+    gateway.said = facts("called", position=None)
+
+    page.goto(gateway.url)
+
+    page.wait_for_selector("text=Welcome to the shop")
+    assert gateway.asked.count("/-/waitroom/claim") == 3
+
+
+def test_a_hidden_page_announces_the_turn_and_claims_when_shown(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+    page.evaluate("setHidden(true)")
+    gateway.said = facts("called", position=None)
+
+    expect(page).to_have_title("Your turn · Kestrel")
+    expect(page.locator("#spoken")).to_have_text("It is your turn. You are being let in.")
+    polls = len(gateway.asked)
+    until(lambda: len(gateway.asked) > polls + 1, page)
+    assert "/-/waitroom/claim" not in gateway.asked
+
+    page.evaluate("setHidden(false)")
+
+    page.wait_for_selector("text=Welcome to the shop")
+
+
+def test_a_hidden_page_that_holds_a_poll_claims_at_once_when_shown(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+    page.evaluate("setHidden(true)")
+    gateway.said = facts("called", position=None, next_poll_s=0.2, hold_s=25)
+    until(lambda: any("hold=25" in path for path in gateway.asked), page)
+
+    page.evaluate("setHidden(false)")
+
+    page.wait_for_selector("text=Welcome to the shop", timeout=HOLD_S * 500)
+
+
+def test_the_turn_taken_in_another_tab_brings_this_one_in_too(gateway: Gateway, page: Page) -> None:
+    page.goto(f"{gateway.url}/phones")
+    gateway.inside = True
+
+    gateway.said = facts("admitted")
+
+    page.wait_for_selector("text=Welcome to the shop")
+    assert "/-/waitroom/claim" not in gateway.asked
+
+
+def test_offline_the_last_figures_stay_and_the_page_says_so(
+    gateway: Gateway, context: BrowserContext, page: Page
+) -> None:
+    page.goto(gateway.url)
+    gateway.said = facts(position=21)
+    expect(page.locator("#position")).to_have_text("21")
+
+    context.set_offline(True)
+
+    expect(page.locator("#lost")).to_contain_text("You are offline.")
+    expect(page.locator("#position")).to_have_text("21")
+
+    gateway.said = facts(position=9)
+    context.set_offline(False)
+
+    expect(page.locator("#position")).to_have_text("9")
+    expect(page.locator("#lost")).to_be_hidden()
+
+
+def test_while_the_gateway_fails_the_page_backs_off_and_says_so(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+    expect(page.locator("#position")).to_have_text("30")
+    gateway.status_code, gateway.said = 502, {}
+
+    expect(page.locator("#lost")).to_contain_text("does not answer", timeout=15_000)
+
+    expect(page.locator("#position")).to_have_text("30")
+    failed = len(gateway.asked)
+    page.wait_for_timeout(1500)
+    assert len(gateway.asked) - failed <= 1
+
+
+def test_a_pause_shows_its_reason_and_ends_without_a_reload(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+
+    gateway.said = facts("held", message="<b>We</b> mend the till.")
+    expect(page.locator("h1:visible")).to_have_text("The line is paused")
+    expect(page.locator("#message")).to_have_text("<b>We</b> mend the till.")
+    expect(page.locator("#position")).to_have_text("30")
+
+    gateway.said = facts(position=29)
+    expect(page.locator("h1:visible")).to_have_text("You’re in line")  # noqa: RUF001
+    expect(page.locator("#message")).to_be_hidden()
+    assert len(gateway.documents) == 1
+
+
+def test_a_lapsed_visitor_joins_again_with_one_press(gateway: Gateway, page: Page) -> None:
+    page.goto(f"{gateway.url}/phones?x=1")
+    gateway.said = facts("lapsed", position=None)
+
+    page.get_by_role("button", name="Join the line again").click()
+
+    expect(page.locator("#position")).to_have_text("50")
+    assert gateway.joined == ["to=%2Fphones%3Fx%3D1"]
+
+
+def test_a_visitor_without_a_place_reloads_once_and_is_then_told_about_cookies(gateway: Gateway, page: Page) -> None:
+    page.goto(gateway.url)
+
+    gateway.said = facts("none", position=None, number=None)
+    gateway.said["state"] = "none"
+    gateway_page = facts()
+    gateway.page = lambda: (503, *PAGES.waiting(page_facts(gateway_page, None), gzip=True))  # type: ignore[method-assign]
+
+    expect(page.locator("h1:visible")).to_have_text("This page needs cookies")
+    page.wait_for_timeout(500)
+    assert len(gateway.documents) == 2
+
+
+def test_a_page_without_the_store_goes_on_by_itself(gateway: Gateway, page: Page) -> None:
+    gateway.document = "away"
+    gateway.said = facts("held", position=None, number=None)
+    page.goto(gateway.url)
+    expect(page.locator("h1:visible")).to_have_text("One moment, please")
+
+    gateway.document = "waiting"
+    gateway.said = facts()
+
+    expect(page.locator("#position")).to_have_text("30", timeout=15_000)
+
+
+def test_an_admission_that_does_not_hold_makes_no_tight_loop(gateway: Gateway, page: Page) -> None:
+    """A pass that is not stored: status says admitted, the page comes again. It may not spin."""
+    gateway_page = facts()
+    gateway.page = lambda: (503, *PAGES.waiting(page_facts(gateway_page, None), gzip=True))  # type: ignore[method-assign]
+    gateway.said = facts("admitted")
+
+    page.goto(gateway.url)
+    page.wait_for_timeout(3000)
+
+    assert len(gateway.documents) <= 2
+
+
+def test_changes_are_spoken_at_most_once_a_minute(gateway: Gateway, page: Page) -> None:
+    page.clock.install()
+    page.goto(gateway.url)
+    page.clock.run_for(500)
+    gateway.said = facts(position=12)
+    page.clock.run_for(5000)
+    expect(page.locator("#position")).to_have_text("12")
+    assert page.locator("#spoken").text_content() == ""
+
+    page.clock.fast_forward(61_000)
+    page.clock.run_for(2000)
+
+    expect(page.locator("#spoken")).to_contain_text("You are number 12 in line.")
+
+
+def test_without_a_script_the_page_shows_the_facts(gateway: Gateway, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto(gateway.url)
+
+    expect(page.locator("#position")).to_have_text("30")
+    expect(page.locator("#wait")).to_have_text("up to 2 minutes")
+    expect(page.locator("#again")).to_be_visible()
+    expect(page.locator("h1:visible")).to_have_count(1)
+    gateway.said = facts(position=3)
+    page.locator("#again").click()
+    expect(page.locator("#position")).to_have_text("3")
+    context.close()
+
+
+def test_without_a_script_the_page_asks_again_by_itself(gateway: Gateway, browser: Browser) -> None:
+    gateway.target = "/phones?x=1"
+    gateway.said = facts("called", position=None)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{gateway.url}/phones?x=1")
+    gateway.inside = True
+
+    page.wait_for_selector("text=Welcome to the shop", timeout=15_000)
+
+    assert gateway.documents == ["/phones?x=1", "/-/waitroom/enter?again=1&to=/phones%3Fx%3D1"]
+    context.close()
+
+
+def test_a_script_that_fails_leaves_the_page_standing(gateway: Gateway, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.add_init_script("JSON.parse = () => { throw new Error('broken'); }")
+
+    page.goto(gateway.url)
+
+    expect(page.locator("#position")).to_have_text("30")
+    expect(page.locator("#again")).to_be_visible()
+    assert gateway.asked == []
+
+
+def test_the_script_and_the_server_say_waits_and_rates_alike(gateway: Gateway, page: Page) -> None:
+    phrases = json.loads((templates_dir() / "_partials/words.json").read_text())
+    page.goto(gateway.url)
+    waits = [(0, 59), (10, 60), (10, 61), (61, 119), (560, 700), (1000, 1300), (3600, 5400), (3600, 5401), (600, 9000),
+             (2000, 9000), (18000, 25200), (100, 1200), (100, 1201.5), (400000, 5000000)]  # fmt: skip
+    rates = [0.001, 0.25, 1, 2.5, 9.94, 9.96, 120, 36000]
+
+    for index, (low, high) in enumerate(waits):
+        rate = rates[index % len(rates)]
+        gateway.said = facts(position=29 - index, wait_s={"low": low, "high": high}, rate_per_min=rate)
+        expect(page.locator("#position")).to_have_text(str(29 - index))
+        expect(page.locator("#wait")).to_have_text(wait_in_words(phrases, low, high))
+        expect(page.locator("#rate")).to_have_text(rate_in_words(phrases, rate))

@@ -1,0 +1,134 @@
+"""The table against a naive count, and what it remembers."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from waitroom.core.presence import BLOCK, CHUNK, Beats, Presence
+from waitroom.core.release import Cohort
+from waitroom.core.table import EMPTY, EXACT, MOST_BLOCKS, Facts, Table, decode, make_table
+
+quick = settings(deadline=None, max_examples=60)
+
+
+def presence_of(seen: set[int], assumed: tuple[int, int] = (0, 0)) -> Presence:
+    beats = Beats()
+    for place in seen:
+        beats.note(place)
+    presence = Presence()
+    for chunk, start, body in beats.take(beats.chunks()):
+        presence.update(chunk, b"\0" * start + body)
+    presence.assume([assumed])
+    return presence
+
+
+def naive(seen: set[int], front: int, place: int) -> int:
+    return sum(front <= seen_place < place for seen_place in seen)
+
+
+fronts = st.one_of(st.integers(0, 3 * BLOCK), st.integers(CHUNK - 2 * BLOCK, CHUNK + 2 * BLOCK))
+offsets = st.one_of(st.integers(0, EXACT), st.integers(0, 3 * CHUNK))
+
+
+@quick
+@given(fronts, st.sets(offsets, max_size=80), offsets, offsets)
+def test_ahead_is_exact_in_the_first_thousands(front: int, people: set[int], offset: int, length: int) -> None:
+    seen = {front + person for person in people if person < length}
+    issued = front + length
+    table = make_table(presence_of(seen), front=front, issued=issued, facts=Facts())
+    place = min(front + offset, issued)
+
+    ahead = table.ahead(front, place)
+
+    if place < front - front % BLOCK + EXACT:
+        assert ahead == naive(seen, front, place)
+    else:
+        in_block = sum(abs(person - place) < table.block for person in seen)
+        assert abs(ahead - naive(seen, front, place)) <= in_block + 1
+
+
+@quick
+@given(fronts, st.sets(offsets, max_size=80), st.integers(1, 3 * CHUNK), st.lists(offsets, min_size=2, max_size=6))
+def test_nobody_farther_back_has_fewer_people_ahead(front: int, people: set[int], length: int, at: list[int]) -> None:
+    """P11, from one place to the next, over all seams of the table and beyond its end."""
+    seen = {front + person for person in people if person < length}
+    table = make_table(presence_of(seen), front=front, issued=front + length, facts=Facts())
+
+    aheads = [table.ahead(front, front + offset) for offset in sorted(at)]
+
+    assert all(a <= b for a, b in pairwise(aheads))
+
+
+@quick
+@given(fronts, st.integers(1, 3 * CHUNK), st.lists(st.integers(0, 3 * CHUNK), max_size=5))
+def test_a_full_line_is_counted_exactly_everywhere(front: int, length: int, offsets: list[int]) -> None:
+    table = make_table(presence_of(set(), (0, front + length)), front=front, issued=front + length, facts=Facts())
+
+    for offset in offsets:
+        assert table.ahead(front, front + offset) == offset
+
+
+def test_whoever_came_after_the_table_counts_as_present() -> None:
+    table = make_table(presence_of({5}), front=0, issued=100, facts=Facts())
+
+    assert table.ahead(0, 100) == 1
+    assert table.ahead(0, 130) == 31
+    assert EMPTY.ahead(0, 7) == 7
+
+
+def test_a_front_that_has_moved_on_is_subtracted() -> None:
+    table = make_table(presence_of(set(range(0, 4000, 2))), front=0, issued=4000, facts=Facts())
+
+    assert table.ahead(1000, 2000) == 500
+    assert table.ahead(2000, 1000) == 0
+
+
+@pytest.mark.parametrize("issued", [100_000, 3_000_000, 20_000_000])
+def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: int) -> None:
+    """And one block far back is all that an answer may be off by."""
+    table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=Facts())
+
+    assert len(table.counts) <= MOST_BLOCKS
+    assert len(table.encode()) <= 16 * 1024
+    assert table.ahead(0, issued - 1) == issued - 1
+
+
+facts = st.builds(
+    Facts,
+    calls=st.lists(st.tuples(*[st.integers(0, 10**13)] * 3), max_size=5).map(tuple),
+    issues=st.lists(st.tuples(*[st.integers(0, 10**13)] * 2), max_size=5).map(tuple),
+    cohorts=st.lists(
+        st.builds(
+            Cohort, st.integers(0, 10**13), st.tuples(*[st.integers(0, 99)] * 3), st.tuples(*[st.integers(0, 99)] * 3)
+        ),
+        max_size=5,
+    ).map(tuple),
+    flow=st.lists(st.tuples(*[st.integers(0, 10**13)] * 2), max_size=5).map(tuple),
+)
+
+
+@quick
+@given(fronts, st.sets(offsets, max_size=40), st.integers(0, 2 * CHUNK), facts)
+def test_a_table_survives_the_wire(front: int, people: set[int], length: int, known: Facts) -> None:
+    seen = {front + person for person in people if person < length}
+    table = make_table(presence_of(seen), front=front, issued=front + length, facts=known)
+
+    read = decode(table.encode())
+
+    assert read.facts == known
+    assert (read.start, read.end, read.block, read.counts) == (table.start, table.end, table.block, table.counts)
+    assert all(read.before(front + offset) == table.before(front + offset) for offset in range(0, length, 997))
+    assert all(isinstance(cohort, Cohort) for cohort in read.facts.cohorts)
+
+
+def with_calls(*calls: tuple[int, int, int]) -> Table:
+    return Table(start=0, end=0, exact=b"", block=BLOCK, counts=(), facts=Facts(calls=calls))
+
+
+def test_a_place_lapses_when_turn_held_has_passed_on_the_clock_of_usable_time() -> None:
+    table = with_calls((1000, 5000, 10), (2000, 9000, 25), (2000, 60_000, 40))
+
+    assert [table.lapsed_below(usable, 600) for usable in (1599, 1600, 2599, 2600)] == [0, 10, 10, 40]
+    assert EMPTY.lapsed_below(10**9, 600) == 0

@@ -1,0 +1,102 @@
+"""What visitors are told: the two ways of saying it agree, and nothing is promised that nobody knows."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waitroom.core.judge import Holds
+from waitroom.core.meter import Limits, Meter
+from waitroom.core.model import Snapshot, State
+from waitroom.core.tokens import Ticket
+from waitroom.edge.pages import members
+from waitroom.edge.status import Status, read_query
+from waitroom.edge.visitor import Visitor
+
+LIMITS = Limits(rate_per_s=2.0, burst=2.0, max_active=0, unlimited=False, hold=False)
+
+
+@dataclass
+class FakeLine:
+    """As much of a line as its words need."""
+
+    snapshot: Snapshot | None
+    is_away: bool = False
+
+    def now_ms(self) -> float:
+        return 1_760_000_000_123.0
+
+
+def status(*, limits: Limits = LIMITS, message: str = "", is_away: bool = False) -> Status:
+    state = State(
+        generation="g", ordinal=1, created_s=0, issued=5_000, front=100, lapsed=10, meter=Meter(0.0, 0.0),
+        limits=limits, message=message, usable_ms=0, admitted=100, on_the_spot=0, confirmed=0, gap_ms=0, hole=(0, 0),
+        table_version="", fields={},
+    )  # fmt: skip
+    snapshot = Snapshot(state, 1_760_000_000_000, 0, 0, 1, frozenset(), is_holder=True)
+    line: Any = FakeLine(snapshot, is_away)
+    return Status(line)
+
+
+def waiting(number: int) -> Visitor:
+    return Visitor(Holds.WAITING, ticket(number), None, False, False)
+
+
+def ticket(number: int) -> Ticket:
+    return Ticket("shop", "g", number, "visitor", 0)
+
+
+@given(
+    number=st.integers(100, 4_999),
+    shown=st.none() | st.integers(0, 6_000),
+    rate=st.sampled_from([0.001, 0.5, 10.0, 123.456]),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    message=st.sampled_from(["", "Back soon.", "</script>é\ud800"]),
+)
+def test_the_short_way_says_the_same_as_the_long_one(
+    number: int, shown: int | None, rate: float, flags: tuple[bool, bool, bool], message: str
+) -> None:
+    unlimited, hold, is_away = flags
+    said = status(
+        limits=replace(LIMITS, rate_per_s=rate, unlimited=unlimited, hold=hold), message=message, is_away=is_away
+    )
+
+    short = said.waiting_json(ticket(number), shown)
+    long = members(said.facts(waiting(number), shown=shown))
+
+    assert short is not None
+    assert json.loads(short) == json.loads(b"{%b}" % long)
+
+
+@pytest.mark.parametrize("why", [{"limits": replace(LIMITS, hold=True)}, {"is_away": True}])
+def test_while_the_line_is_paused_no_rate_and_no_wait_are_promised(why: dict[str, Any]) -> None:
+    facts = status(**why).facts(waiting(200))
+
+    assert (facts.state, facts.rate_per_min, facts.wait_low_s, facts.wait_high_s) == ("held", None, None, None)
+
+
+def test_a_page_that_shows_another_state_is_told_at_once() -> None:
+    """A pause that ended between two polls: the next one, held until something changes, would be held in vain."""
+    going, held = status(), status(limits=replace(LIMITS, hold=True))
+
+    assert held.is_news(b"waiting")
+    assert going.is_news(b"held")
+    assert not going.is_news(b"waiting")
+    assert not going.is_news(b""), "an app that says nothing may be held"
+
+
+@pytest.mark.parametrize(
+    ("target", "poll"),
+    [
+        (b"/s", (0.0, None, b"")),
+        (b"/s?hold=25&shown=7&state=held", (25.0, 7, b"held")),
+        (b"/s?hold=900", (30.0, None, b"")),
+        (b"/s?hold=-1&shown=x&other=1", (0.0, None, b"")),
+        (b"/s?hold=\xb2&shown=99999999999", (0.0, None, b"")),
+    ],
+)
+def test_parameters_are_read_and_bounded(target: bytes, poll: tuple[float, int | None, bytes]) -> None:
+    assert read_query(target) == poll

@@ -1,0 +1,175 @@
+"""A room in a real Redis whose clock the test turns, and scripts with a rule taken out."""
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+from waitroom.core.meter import Limits
+from waitroom.core.model import Snapshot, State
+from waitroom.core.presence import Beats, epoch_of
+from waitroom.core.table import EMPTY
+from waitroom.store import scripts
+from waitroom.store.room import Beat, Claimant, Claimed, Entry, Newcomer, Room
+
+CLOCK_KEY = "the-clock-of-this-test"
+START_S = 1_800_000_000
+READS_CLOCK = "redis.call('TIME')"
+
+Replacement = tuple[str, str]
+
+
+def variant(replacements: Sequence[Replacement]) -> Iterator[None]:
+    """While the generator runs, every script has these pieces of text replaced. Each piece has to occur somewhere."""
+    written = scripts.script
+    occurred: set[str] = set()
+    scripts_there = [path.name.removesuffix(".lua") for path in (files("waitroom.store") / "lua").iterdir()]
+    names = [name for name in scripts_there if not name.startswith("_")]
+    texts = {}
+    for name in names:
+        text = written(name)[1]
+        for old, new in replacements:
+            if old in text:
+                occurred.add(old)
+                text = text.replace(old, new)
+        texts[name] = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text
+    missing = {old for old, _ in replacements} - occurred
+    assert not missing, f"no script holds {missing}"
+    scripts.script = texts.__getitem__  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        scripts.script = written
+
+
+rules_taken_out = contextlib.contextmanager(variant)
+
+
+class Clock:
+    """Redis time, as the scripts of this test see it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.now_us = START_S * 1_000_000
+
+    @property
+    def now_ms(self) -> float:
+        return self.now_us / 1000
+
+    async def set(self, now_us: float) -> None:
+        self.now_us = round(now_us)
+        seconds, rest = divmod(self.now_us, 1_000_000)
+        await self._client.hset(CLOCK_KEY, mapping={"s": seconds, "us": rest})
+
+    async def pass_s(self, seconds: float) -> None:
+        await self.set(self.now_us + seconds * 1e6)
+
+
+class TestRoom:
+    """The verbs with what a test rarely varies filled in. One worker, `w`, unless another is named."""
+
+    __test__ = False
+
+    def __init__(self, room: Room, clock: Clock) -> None:
+        self.room, self.clock = room, clock
+        self.redis: Any = room.client
+        self.snapshot: Snapshot | None = None
+
+    @property
+    def generation(self) -> str:
+        return self.state.generation
+
+    @property
+    def state(self) -> State:
+        assert self.snapshot is not None
+        return self.snapshot.state
+
+    async def sync(self, worker: str = "w", *, lease: bool = False, **what: Any) -> Snapshot:
+        known = self.snapshot
+        self.snapshot = await self.room.sync(
+            what.pop("generation", known.state.generation if known else ""),
+            worker,
+            wants_lease=lease,
+            known=known.table if known else None,
+            known_version=known.state.table_version if known and known.table is not EMPTY else "",
+            epoch=epoch_of(self.clock.now_ms),
+            away_after_ms=90_000,
+            **what,
+        )
+        return self.snapshot
+
+    async def beat(self, *places: int) -> None:
+        beats = Beats()
+        for place in places:
+            beats.note(place)
+        await self.sync(beats=[Beat(*taken) for taken in beats.take(beats.chunks())])
+
+    async def enter(
+        self, people: int = 1, *, spot: bool = False, number: bool = True, call_id: str = "", seat_ms: int = 600_000
+    ) -> list[Entry | None]:
+        newcomers = [Newcomer(secrets.token_hex(16), number, spot) for _ in range(people)]
+        return await self.enter_these(newcomers, call_id=call_id, seat_ms=seat_ms)
+
+    async def enter_these(
+        self, newcomers: Sequence[Newcomer], *, call_id: str = "", seat_ms: int = 600_000, issued: int | None = None
+    ) -> list[Entry | None]:
+        return await self.room.enter(
+            self.generation,
+            self.state.issued if issued is None else issued,
+            newcomers,
+            call_id=call_id or secrets.token_hex(8),
+            seat_ms=seat_ms,
+            now_ms=self.clock.now_ms,
+        )
+
+    async def claim(
+        self,
+        *places: int,
+        visitor: str = "",
+        call_id: str = "",
+        seat_ms: int = 600_000,
+        repeat_ms: int = 120_000,
+    ) -> list[Claimed]:
+        claimants = [Claimant(place, visitor or f"{place:032x}") for place in sorted(places)]
+        return await self.room.claim(
+            self.generation,
+            claimants,
+            call_id=call_id or secrets.token_hex(8),
+            seat_ms=seat_ms,
+            repeat_ms=repeat_ms,
+            now_ms=self.clock.now_ms,
+        )
+
+    async def move_front(self, front: int, *, lapsed: int = 0, soon: int = 0, keep_ms: int = 720_000) -> str:
+        """As the holder of the lease; leaves `snapshot` with what came of it."""
+        await self.sync(lease=True)
+        outcome = await self.room.release(
+            self.generation, "w", front=front, lapsed=lapsed, soon=soon, table=EMPTY, keep_ms=keep_ms
+        )
+        await self.sync()
+        return outcome
+
+    async def set(self, **fields: object) -> None:
+        """Write fields of the state as they are."""
+        await self.redis.hset(self.room.keys.state, mapping={name: str(value) for name, value in fields.items()})
+
+
+@contextlib.asynccontextmanager
+async def room_in(
+    url: str, limits: Limits, *, without: Sequence[Replacement] = (), name: str = ""
+) -> AsyncIterator[TestRoom]:
+    """A fresh room, whose scripts lack what `without` replaces, at a time that only the test moves."""
+    turned = (READS_CLOCK, f"redis.call('HMGET', '{CLOCK_KEY}', 's', 'us')")
+    with rules_taken_out([turned, *without]):
+        room = Room.connect(url, name or f"r{secrets.token_hex(4)}")
+        try:
+            clock = Clock(room.client)
+            await clock.set(clock.now_us)
+            assert await room.create(limits, wait_ms=0) == "ok"
+            made = TestRoom(room, clock)
+            await made.sync()
+            yield made
+        finally:
+            await cast(Any, room.client).aclose()

@@ -1,0 +1,90 @@
+"""What several workers remember of a room that Redis lost, put together again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support import running_redis
+from waitroom.core.model import Snapshot
+from waitroom.core.settings import Settings
+from waitroom.store.line import Line
+from waitroom.store.room import Newcomer, Room
+
+SETTINGS = Settings.model_validate({"origin": "http://shop.test", "rate": "100/s", "burst": "10"})
+
+
+@asynccontextmanager
+async def working(url: str) -> AsyncIterator[Line]:
+    line = Line(SETTINGS, Room.connect(url, "shop"), fresh_store=True)
+    await line.open()
+    try:
+        await until(line, lambda snapshot: True)
+        yield line
+    finally:
+        await line.close()
+
+
+async def until(line: Line, holds: Callable[[Snapshot], bool]) -> Snapshot:
+    async with asyncio.timeout(5):
+        while line.snapshot is None or not holds(line.snapshot):
+            await line._next_sync()
+    return line.snapshot
+
+
+async def come(line: Line, people: int) -> list[int]:
+    visitors = [Newcomer(f"{at:032x}", True, True) for at in range(people)]
+    entries = await asyncio.gather(*(line.enter(visitor) for visitor in visitors))
+    return [entry.number for entry in entries if entry is not None]
+
+
+async def lose_all_but(line: Line, stale: Snapshot | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty Redis, and let another worker adopt with what it remembers before this one comes."""
+    adopted = asyncio.Event()
+    sync = line.room.sync
+
+    async def sync_after(*arguments: Any, **named: Any) -> Snapshot:
+        await adopted.wait()
+        return await sync(*arguments, **named)
+
+    monkeypatch.setattr(line.room, "sync", sync_after)
+    await line._next_sync()
+    await line.room.client.flushall()
+    await line.room.adopt(stale, session_idle_ms=SETTINGS.session_idle)
+    adopted.set()
+
+
+async def test_a_worker_that_remembers_more_than_the_one_that_adopted_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P4, P7: whoever a stale memory called waiting was called, and numbers beyond it are people."""
+    with running_redis() as redis:
+        async with working(redis.url) as other:
+            stale = other.snapshot
+            numbers = await come(other, 5)
+            known = await until(other, lambda snapshot: snapshot.state.issued == 5 and snapshot.state.front == 5)
+
+            await lose_all_but(other, stale, monkeypatch)
+            await until(other, lambda snapshot: snapshot.state.hole != known.state.hole)
+            merged = await until(other, lambda snapshot: snapshot.state.hole[0] == 5)
+            later = await come(other, 1)
+
+    assert numbers == list(range(5))
+    assert merged.state.front >= 5
+    assert merged.state.admitted >= 5
+    assert later[0] >= merged.state.hole[1]
+
+
+async def test_a_memory_that_missed_a_reset_gives_way_to_one_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P5: tickets from before the reset stay void."""
+    with running_redis() as redis:
+        async with working(redis.url) as other:
+            stale = other.snapshot
+            assert stale is not None
+            generation = await other.room.reset(stale.state, by="test", keep_ms=1000)
+            await until(other, lambda snapshot: snapshot.state.generation == generation)
+
+            await lose_all_but(other, stale, monkeypatch)
+            after = await until(other, lambda snapshot: snapshot.state.hole[1] > 0)
+
+    assert after.state.generation == generation

@@ -1,0 +1,76 @@
+"""Builds one worker's gateway from the settings, wires its parts, opens and closes them."""
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from waitroom.core.settings import Settings
+from waitroom.core.tokens import Tokens
+from waitroom.edge.clients import Clients
+from waitroom.edge.cookies import Cookies
+from waitroom.edge.dialer import tls_context
+from waitroom.edge.gate import Gate
+from waitroom.edge.health import Health
+from waitroom.edge.origin import OriginPool, limits_of
+from waitroom.edge.own import OwnRoutes
+from waitroom.edge.pages import Pages
+from waitroom.edge.problems import Problems
+from waitroom.edge.proxy import Proxy
+from waitroom.edge.visitor import Desk
+from waitroom.store.line import Line
+from waitroom.store.room import Room
+
+log = structlog.get_logger()
+
+
+class App:
+    """An ASGI application with a life: `open`, `stopping` when the stop was asked for, `close`."""
+
+    def __init__(self, gate: Gate, line: Line, pool: OriginPool, health: Health) -> None:
+        self.gate = gate
+        self.line = line
+        self.pool = pool
+        self.health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.gate(scope, receive, send)
+
+    async def open(self) -> None:
+        """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""
+        await self.line.open()
+
+    async def stopping(self) -> None:
+        """Not ready any more; held polls are answered, so that their pages ask the next gateway."""
+        self.health.is_stopping = True
+        self.line.held.close()
+
+    async def close(self) -> None:
+        await self.line.close()
+        await self.pool.close()
+
+
+def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
+    """One worker's gateway. `settings.redis_url` and `settings.secret` are set. Called inside the
+    running loop; makes no connection yet.
+
+    `fresh_store`: Redis is new and ours alone, so nobody can remember an older room.
+    """
+    if settings.redis_url is None or not settings.secret:
+        raise ValueError("a worker needs the address of Redis and a secret")
+    tokens = Tokens(settings.room, [key.get_secret_value() for key in settings.secret])
+    room = Room.connect(settings.redis_url.get_secret_value(), settings.room)
+    line = Line(settings, room, key_ids=sorted(tokens.key_ids), fresh_store=fresh_store)
+    desk = Desk(settings, tokens, Cookies(settings.room, settings.cookie_domain), line.ended)
+    pages = Pages(settings)
+    problems = Problems(settings, pages)
+    health = Health(line)
+    pool = OriginPool(settings.origin, limits=limits_of(settings), tls=tls_context(settings))
+    gate = Gate(
+        line=line,
+        desk=desk,
+        proxy=Proxy(settings, pool),
+        clients=Clients(settings, tell=lambda finding: line.findings.update((finding,))),
+        pages=pages,
+        problems=problems,
+        own=OwnRoutes(line=line, desk=desk, problems=problems, health=health),
+    )
+    return App(gate, line, pool, health)

@@ -1,0 +1,172 @@
+"""The commands; the only place that prints.
+
+Each command imports what it needs when it runs, so that `waitroom --help` is there at once.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from waitroom.cli.console import FAILED, MISUSED, fail, say, settings_or_end
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A virtual waiting room in front of any web shop. Everything is set by environment variables.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
+
+
+class WithSettings(TyperCommand):
+    """A command whose help ends with every setting."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from waitroom.cli.settings_help import settings_lines
+
+        super().format_help(ctx, formatter)
+        say(*settings_lines())
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from waitroom import __version__
+
+        say(f"waitroom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="The version, and no more.")
+    ] = False,
+) -> None:
+    """A virtual waiting room in front of any web shop. Everything is set by environment variables."""
+
+
+@app.command(cls=WithSettings)
+def run() -> None:
+    """Run the gateway."""
+    settings = settings_or_end()
+    from waitroom import log, serve
+    from waitroom.core.errors import WaitroomError
+    from waitroom.edge.dialer import tls_context
+
+    log.set_up(settings)
+    try:
+        tls_context(settings)  # said here, and not by every worker again and again
+        code = serve.run(settings, announce=say)
+    except WaitroomError as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+@app.command(cls=WithSettings)
+def check(as_json: Json = False) -> None:
+    """Try the settings, Redis and the shop; exits 0 if a gateway would work, else 1."""
+    from waitroom.cli.check import check
+
+    items = check(os.environ)
+    ok = all(item.ok for item in items)
+    if as_json:
+        say(json.dumps({"ok": ok, "checks": [item._asdict() for item in items]}))
+    else:
+        say(*(f"{'✓' if item.ok else '✗'} {item.name:<9} {item.detail}" for item in items))
+    raise typer.Exit(0 if ok else FAILED)
+
+
+@app.command()
+def demo(
+    rate: Annotated[str, typer.Option(help="Admissions, like 60/min or 2/s.")] = "60/min",
+    crowd: Annotated[
+        int | None, typer.Option(help="People waiting in front of you; so many that you wait about 45 s if not given.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="The gateway's port; 0 takes a free one.")] = 8080,
+    data_dir: Annotated[Path | None, typer.Option(help="Kept after the demo; a temporary folder if not given.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End by itself after this long.")] = None,
+    storefront_only: Annotated[
+        bool, typer.Option("--storefront-only", help="The shop, overrun, without a gateway.")
+    ] = False,
+) -> None:
+    """The whole thing on this machine: a shop, the gateway, a crowd in line, and a place for you."""
+    from waitroom.cli.console import LiveLine
+    from waitroom.demo.run import DemoOptions, demo
+
+    try:
+        options = DemoOptions(
+            rate=rate,
+            crowd=crowd,
+            port=port,
+            data_dir=data_dir,
+            seconds=seconds,
+            storefront_only=storefront_only,
+        )
+    except ValueError as error:
+        fail(str(error), code=MISUSED)
+    line = LiveLine()
+    raise typer.Exit(demo(options, say=line.say, live=line.show))
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
+) -> None:
+    """The room now: who waits, who is inside, the limits in force."""
+    from waitroom.cli.room import show_status
+
+    show_status(settings_or_end(needs=()), as_json=as_json, watch=watch)
+
+
+@app.command("set")
+def set_(
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="rate=20/s burst=40 max_active=500 message='…'")
+    ] = None,
+    from_environment: Annotated[
+        bool, typer.Option("--from-environment", help="Back to the limits of the environment.")
+    ] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Change the limits or the message of a running room, and say what that will do."""
+    from waitroom.cli.room import change_room
+
+    if bool(changes) == from_environment:
+        fail("Say what to change, like: waitroom set rate=20/s (or --from-environment alone).", code=MISUSED)
+    change_room(settings_or_end(needs=()), words=changes or [], from_environment=from_environment, dry_run=dry_run)
+
+
+@app.command()
+def hold(
+    reason: Annotated[str, typer.Argument(help="What the page tells those who wait.")], dry_run: DryRun = False
+) -> None:
+    """Let nobody new in until `waitroom resume`; the page says why."""
+    from waitroom.cli.room import change_room
+
+    if not reason.strip():
+        fail("Say why: those who wait read it on the page.", code=MISUSED)
+    change_room(settings_or_end(needs=()), words=["rate=0", f"message={reason}"], dry_run=dry_run)
+
+
+@app.command()
+def resume(dry_run: DryRun = False) -> None:
+    """Let people in again at the rate from before `waitroom hold`; takes the message away."""
+    from waitroom.cli.room import change_room
+
+    change_room(settings_or_end(needs=()), words=["message="], resume=True, dry_run=dry_run)
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Start the line again: every ticket becomes void. Who is inside stays inside."""
+    from waitroom.cli.room import reset_room
+
+    reset_room(settings_or_end(needs=()), sure=yes)

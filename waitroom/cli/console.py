@@ -1,0 +1,68 @@
+"""What the commands print with, and how they end: 0 done, 1 failed, 2 misused."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from waitroom.core.settings import Settings
+
+QUIET_S = 10.0
+FAILED = 1
+MISUSED = 2
+
+
+def say(*lines: str) -> None:
+    """Plain text on standard output; nothing in it is taken for markup."""
+    for line in lines:
+        print(line, flush=True)
+
+
+def fail(lines: str | Iterable[str], *, code: int = FAILED) -> NoReturn:
+    """Say what is wrong on standard error, and end."""
+    for line in [lines] if isinstance(lines, str) else lines:
+        print(line, file=sys.stderr, flush=True)
+    raise typer.Exit(code)
+
+
+class LiveLine:
+    """Lines that stay, and below them one that is replaced. Without a terminal it is printed now and then."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._shown_at = -QUIET_S
+        self._shown = ""
+
+    def say(self, line: str) -> None:
+        self._clear()
+        say(line)
+
+    def show(self, line: str) -> None:
+        if self._terminal:
+            self._clear()
+            self._shown = line[: shutil.get_terminal_size().columns - 1]
+            print(self._shown, end="", flush=True)
+        elif line != self._shown and time.monotonic() - self._shown_at >= QUIET_S:
+            self._shown, self._shown_at = line, time.monotonic()
+            say(line)
+
+    def _clear(self) -> None:
+        if self._terminal and self._shown:
+            print("\r\x1b[2K", end="")
+            self._shown = ""
+
+
+def settings_or_end(needs: Sequence[str] = ("origin", "secret")) -> "Settings":
+    """The settings of the environment; with faults, all of them and the end."""
+    from waitroom.config import load
+    from waitroom.core.errors import ConfigError
+
+    try:
+        return load(os.environ, needs=needs)
+    except ConfigError as error:
+        fail([*error.faults, "(`waitroom run --help` lists the settings)"], code=MISUSED)

@@ -1,0 +1,61 @@
+"""The room now, for people and for programs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from waitroom.cli.changes import duration, rate_text
+from waitroom.store.overview import Overview
+
+MOST_FINDINGS = 10
+
+
+def facts(room: str, found: Overview) -> dict[str, Any]:
+    """For programs; names stay."""
+    state, limits = found.state, found.limits
+    return {
+        "room": room,
+        "hold": limits.hold,
+        "message": state.message,
+        "waiting": found.waiting,
+        "at_the_door": found.door,
+        "inside": found.inside,
+        "admitted": state.admitted,
+        "admitted_per_min": round(found.admitted_per_min, 1),
+        "rate": rate_text(limits),
+        "burst": limits.burst,
+        "max_active": limits.max_active,
+        "issued": state.issued,
+        "front": state.front,
+        "generation": state.generation,
+        "workers": found.workers,
+        "findings": dict(found.findings),
+        "server_time": datetime.fromtimestamp(found.now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def table(room: str, found: Overview) -> Table:
+    """For people."""
+    state, limits = found.state, found.limits
+    shown = Table.grid(padding=(0, 2))
+    shown.add_row("room", f"[bold]{room}[/]" + (", [bold yellow]on hold[/]" if limits.hold else ""))
+    if state.message:
+        shown.add_row("message", escape(state.message))
+    wait = (
+        ""
+        if limits.hold or limits.unlimited or not found.waiting
+        else (f", the last in after about {duration(found.waiting / limits.rate_per_s)} at the full rate")
+    )
+    shown.add_row("waiting", f"[bold]{found.waiting:,}[/]{wait}")
+    cap = f" of {limits.max_active:,}" if limits.max_active else ""
+    shown.add_row("inside", f"[bold]{found.inside:,}[/]{cap}")
+    shown.add_row("let in", f"{found.admitted_per_min:.1f} a minute, {state.admitted:,} in all")
+    burst = "" if limits.unlimited else f", up to {limits.burst:g} at once"
+    shown.add_row("rate", f"{rate_text(limits)}{burst}")
+    shown.add_row("numbers", f"{state.issued:,} given out, {state.front:,} called")
+    shown.add_row("workers", str(found.workers))
+    for index, (what, times) in enumerate(found.findings[:MOST_FINDINGS]):
+        shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")  # noqa: RUF001
+    return shown

@@ -1,0 +1,1 @@
+"""The rules of the line: no I/O, no clock, no randomness. Time is an argument."""

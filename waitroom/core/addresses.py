@@ -1,0 +1,134 @@
+"""Addresses among the settings: the shop, the public URL, Redis, web origins, cookie domains.
+
+Faults are ValueErrors as in `waitroom.core.parse`. A URL may hold a password, so no message repeats one.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from pydantic import SecretStr
+
+REDIS_OPTIONS = {"db", "username", "password"} | {
+    f"ssl_{name}" for name in ("cert_reqs", "ca_certs", "certfile", "keyfile", "check_hostname")
+}
+HOST_NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+
+
+class Origin(NamedTuple):
+    """Where the shop is: `scheme` is http, https or unix; `host` is the path for unix."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix:{self.host}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def split_address(text: str) -> SplitResult | None:
+    """The parts of a URL with a host (a path for unix) and a port that can be one; None otherwise."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.path.strip("/") if parts.scheme == "unix" else parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def parse_origin(value: object) -> object:
+    """`http(s)://host[:port]`, or `unix:` and a path."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("unix:/"):
+        return Origin("unix", "/" + text.removeprefix("unix:").lstrip("/"), 0)
+    parts = split_address(text)
+    if parts is None or parts.scheme not in ("http", "https") or more_than_host(parts):
+        raise ValueError(
+            "is not an origin; write it like http://127.0.0.1:3000, https://shop.internal or unix:/run/shop.sock"
+        )
+    return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def parse_host(value: object) -> object:
+    """What a Host field holds: a name or an address, and perhaps a port. Nothing if empty."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text:
+        return None
+    parts = split_address(f"http://{text}")
+    if parts is None or parts.netloc != text or more_than_host(parts):
+        raise ValueError("is not a host; write it like shop.internal or shop.internal:8443")
+    return text
+
+
+def parse_public_url(value: object) -> object:
+    """`https://shop.example`: a scheme and a host, nothing more; without the closing slash."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    parts = split_address(value.strip())
+    if parts is None or parts.scheme not in ("http", "https") or more_than_host(parts):
+        raise ValueError("is not a public address; write it like https://shop.example")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def more_than_host(parts: SplitResult) -> bool:
+    return bool(parts.path.strip("/") or parts.query or parts.fragment) or "@" in parts.netloc
+
+
+def parse_redis_url(value: object) -> object:
+    """`redis://`, `rediss://`, `unix://`. It may hold a password: no message shows any of it."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        return value
+    text = text.strip()
+    if not text:
+        return None
+    advice = "write it like redis://127.0.0.1:6379/0, rediss://user:password@host:6379 or unix:///run/redis.sock"
+    parts = split_address(text)
+    if parts is None or parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"is not the address of a Redis; {advice}")
+    if parts.scheme != "unix" and not re.fullmatch(r"/?\d{0,5}", parts.path):
+        raise ValueError(f"has more after the host than a database number; {advice}")
+    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= REDIS_OPTIONS:
+        raise ValueError(f"has an option that is none of {', '.join(sorted(REDIS_OPTIONS))}")
+    return SecretStr(text)
+
+
+def redis_url_shown(url: str) -> str:
+    """Where a Redis is, without user, password or options: fit for a terminal and a log."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix:{parts.path}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"
+
+
+def parse_origins(value: object) -> object:
+    """Web origins (`https://app.example`), comma separated, as browsers send them."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    for part in parts:
+        found = split_address(part)
+        if found is None or found.scheme not in ("http", "https") or found.path or more_than_host(found):
+            raise ValueError("is not a list of origins; write it like https://app.example,https://www.example")
+    return parts
+
+
+def parse_cookie_domain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower().removeprefix(".")
+    if text and not HOST_NAME.fullmatch(text):
+        raise ValueError("is not a parent domain; write it like shop.example")
+    return text or None

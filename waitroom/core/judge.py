@@ -1,0 +1,119 @@
+"""Decide what happens to one request on a guarded path.
+
+Nothing here reads a clock, a socket, the environment or a random number. Every way past the gate and every way into
+the line is a cell of this table; if it isn't there, it doesn't happen. A test reads the table and walks it.
+
+                pass      nothing       waiting      called       lapsed       unreadable
+    document    proceed   enter         page         claim        page         retry
+    frame       proceed   small page    small page   small page   small page   small page
+    prefetch    proceed   empty         empty        empty        empty        empty
+    preflight   proceed   proceed       proceed      proceed      proceed      proceed
+    fetch       proceed   on the spot   problem      by header    problem      problem
+    unsafe      proceed   on the spot   problem      claim        problem      problem
+    websocket   proceed   problem       problem      problem      problem      problem
+
+Rows are what the request is (`Kind`), columns what its visitor holds (`Holds`).
+
+    proceed       to the shop; with a pass, not before it is valid; a preflight bounded in flight
+    enter         to the shop on the spot if there is room, else a number and the waiting page
+    on the spot   to the shop on the spot if there is room, else a problem; never takes a number
+    claim         the turn has come: trade the ticket for a pass, and this same request goes on
+    by header     claim if the ticket came in the Waitroom-Ticket field (apps), else a problem
+    page          the page of the visitor's state: waiting, called from afar, lapsed with its button
+    small page    a page for frames: takes no number, sets no cookie
+    empty         503 without a body
+    problem       problem JSON, or a short page for whoever asked for HTML; nothing was sent to the shop
+    retry         a page that asks again by itself and sets no cookie, so that no place is lost
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from waitroom.core.requests import Kind
+
+
+class Holds(Enum):
+    """What a visitor holds. A pass comes before a ticket; a ticket of another generation is nothing."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    NOTHING = "nothing"
+    WAITING = "waiting"
+    """A ticket whose place was not called yet; also in the lobby."""
+    CALLED = "called"
+    LAPSED = "lapsed"
+    UNREADABLE = "unreadable"
+    """A token signed with a key that this worker does not know (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    may_take_number: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SmallPage:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    pass
+
+
+Decision = Proceed | Enter | Claim | Page | SmallPage | Empty | Problem | Retry
+
+PROCEED: Final = Proceed()
+ENTER: Final = Enter(may_take_number=True)
+ON_THE_SPOT: Final = Enter(may_take_number=False)
+CLAIM: Final = Claim()
+PAGE: Final = Page()
+SMALL_PAGE: Final = SmallPage()
+EMPTY: Final = Empty()
+PROBLEM: Final = Problem()
+RETRY: Final = Retry()
+
+ROWS: dict[Kind, tuple[Decision, ...]] = {
+    Kind.DOCUMENT: (PROCEED, ENTER, PAGE, CLAIM, PAGE, RETRY),
+    Kind.FRAME: (PROCEED, SMALL_PAGE, SMALL_PAGE, SMALL_PAGE, SMALL_PAGE, SMALL_PAGE),
+    Kind.PREFETCH: (PROCEED, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY),
+    Kind.PREFLIGHT: (PROCEED, PROCEED, PROCEED, PROCEED, PROCEED, PROCEED),
+    Kind.FETCH: (PROCEED, ON_THE_SPOT, PROBLEM, PROBLEM, PROBLEM, PROBLEM),
+    Kind.UNSAFE: (PROCEED, ON_THE_SPOT, PROBLEM, CLAIM, PROBLEM, PROBLEM),
+    Kind.WEBSOCKET: (PROCEED, PROBLEM, PROBLEM, PROBLEM, PROBLEM, PROBLEM),
+}
+TABLE: Final[dict[tuple[Kind, Holds], Decision]] = {
+    (kind, holds): decision for kind, row in ROWS.items() for holds, decision in zip(Holds, row, strict=True)
+}
+
+
+def judge(kind: Kind, holds: Holds, *, ticket_in_header: bool) -> Decision:
+    """The cell of the table. Whoever brings a ticket by header is an app that means it: its fetch may claim."""
+    if ticket_in_header and (kind, holds) == (Kind.FETCH, Holds.CALLED):
+        return CLAIM
+    return TABLE[kind, holds]

@@ -1,0 +1,110 @@
+"""The room as a worker knows it: frozen values, replaced whole at each sync."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from waitroom.core.meter import Limits, Meter
+from waitroom.core.table import EMPTY, Table
+
+Standing = Literal["waiting", "called", "lapsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What Redis holds of a room. `fields` is the same as text, for whoever has to put it back."""
+
+    generation: str
+    ordinal: int
+    created_s: int
+    issued: int
+    front: int
+    lapsed: int
+    meter: Meter
+    limits: Limits
+    message: str
+    usable_ms: int
+    admitted: int
+    on_the_spot: int
+    confirmed: int
+    gap_ms: int
+    hole: tuple[int, int]
+    table_version: str
+    fields: Mapping[str, str]
+
+
+def read_state(fields: Mapping[str, str]) -> State:
+    """From the hash in Redis."""
+    return State(
+        generation=fields["generation"],
+        ordinal=int(fields["ordinal"]),
+        created_s=int(fields["created"]),
+        issued=int(fields["issued"]),
+        front=int(fields["front"]),
+        lapsed=int(fields["lapsed"]),
+        meter=Meter(float(fields["next_at"]), float(fields["last"])),
+        limits=read_limits(fields),
+        message=fields["message"],
+        usable_ms=int(fields["usable"]),
+        admitted=int(fields["admitted"]),
+        on_the_spot=int(fields["on_the_spot"]),
+        confirmed=int(fields["confirmed"]),
+        gap_ms=int(fields["gap"]),
+        hole=(int(fields["hole"]), int(fields["hole_end"])),
+        table_version=fields["table_version"],
+        fields=fields,
+    )
+
+
+def read_limits(fields: Mapping[str, str]) -> Limits:
+    return Limits(
+        rate_per_s=float(fields["rate"]),
+        burst=float(fields["burst"]),
+        max_active=int(fields["max_active"]),
+        unlimited=fields["unlimited"] == "1",
+        hold=fields["hold"] == "1",
+    )
+
+
+def write_limits(limits: Limits) -> dict[str, str]:
+    return {
+        "rate": repr(limits.rate_per_s),
+        "burst": repr(limits.burst),
+        "max_active": str(limits.max_active),
+        "unlimited": "1" if limits.unlimited else "0",
+        "hold": "1" if limits.hold else "0",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One sync's answer. `now_ms` is Redis time at that moment; `seats`, `door`, `workers` are counts, `keys` ids of
+    the keys that live workers hold, `ended` the passes (`<generation>:<place>`) ended early since the sync before.
+    """
+
+    state: State
+    now_ms: int
+    seats: int
+    door: int
+    workers: int
+    keys: frozenset[str]
+    is_holder: bool
+    table: Table = EMPTY
+    ended: tuple[bytes, ...] = ()
+
+    @property
+    def now_us(self) -> float:
+        """Meter time."""
+        return (self.now_ms - self.state.created_s * 1000) * 1000.0
+
+    def standing(self, place: int) -> Standing:
+        if place >= self.state.front:
+            return "waiting"
+        return "lapsed" if place < self.state.lapsed else "called"
+
+    def ahead(self, place: int) -> int:
+        return self.table.ahead(self.state.front, place)
+
+    def count_waiting(self) -> int:
+        """Present visitors in the line."""
+        return self.table.ahead(self.state.front, self.state.issued)

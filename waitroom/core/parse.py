@@ -1,0 +1,234 @@
+"""From the text of a setting to its value, and back: what a setting may look like.
+
+Each parser takes the text and leaves any other value alone, so that `Settings(rate=Rate(2.0))`
+works as well as `rate="2/s"`. A fault is a ValueError whose message continues a sentence that
+begins with the variable's name. No message repeats a part that could be a secret.
+"""
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+SECRET_LENGTH = 32
+HEADER_SECRET_LENGTH = 16
+SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Bypass(NamedTuple):
+    """What goes to the shop without a pass: path patterns, client addresses, (header name, secret) pairs."""
+
+    paths: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+    headers: tuple[tuple[str, SecretStr], ...] = ()
+
+
+class Rate(NamedTuple):
+    """How many may come in. `hold` and `unlimited` are flags, never a rate of 0 or infinity."""
+
+    per_s: float
+    unlimited: bool = False
+    hold: bool = False
+
+    def __str__(self) -> str:
+        if self.unlimited:
+            return "unlimited"
+        if self.hold:
+            return "0"
+        for unit, seconds in SECONDS.items():
+            value = self.per_s * seconds
+            if value >= 1 and abs(value - round(value)) < 1e-6:
+                return f"{round(value)}/{unit}"
+        return f"{self.per_s * 3600:g}/h"
+
+
+class Between:
+    """A validator for both bounds (inclusive), written the way the operator writes them."""
+
+    def __init__(self, low: float, high: float, write: Callable[[float], str] = "{:.12g}".format) -> None:
+        self.low, self.high, self.write = low, high, write
+
+    def __call__(self, value: float | None) -> float | None:
+        if value is None or self.low <= value <= self.high:
+            return value
+        word = "less" if value < self.low else "more"
+        raise ValueError(f"is {word} than {self.write(self.low if value < self.low else self.high)}")
+
+
+def duration_text(ms: float) -> str:
+    """90000 → `1m30s`: the way back from `parse_duration_ms`."""
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000)):
+        count, ms = divmod(ms, size)
+        parts += [f"{count:.0f}{unit}"] if count else []
+    parts += [f"{ms / 1000:.12g}s"] if ms else []
+    return "".join(parts) or "0"
+
+
+def parse_duration_ms(value: object) -> object:
+    """`90s`, `10m`, `1h30m`, `0` → milliseconds."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text == "0":
+        return 0
+    found = DURATION.fullmatch(text)
+    if not text or found is None:
+        raise ValueError("is not a duration; write it like 90s, 10m or 1h30m")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
+
+
+def parse_rate(value: object) -> object:
+    """`10/s`, `600/min`, `36000/h`, `unlimited`, `0` (= hold)."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text == "unlimited":
+        return Rate(1.0, unlimited=True)
+    if text == "0":
+        return Rate(1.0, hold=True)
+    found = RATE.fullmatch(text)
+    if found is None:
+        raise ValueError("is not a rate; write it like 10/s, 600/min, 36000/h, unlimited, or 0 to hold the line")
+    per_s = float(found[1]) / SECONDS[found[2]]
+    if not 1 / 3600 <= per_s <= 100_000:
+        raise ValueError("is outside 1/h … 100000/s; write 0 to hold the line, or unlimited")
+    return Rate(per_s)
+
+
+def parse_number(value: object) -> object:
+    """A decimal number, or nothing."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("is not a number")
+    return number
+
+
+def parse_integer(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
+        raise ValueError("is not a whole number")
+    return int(value)
+
+
+def parse_folder(value: object) -> object:
+    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
+        raise ValueError("is not a folder")
+    return value
+
+
+def parse_file(value: object) -> object:
+    """A path, or nothing."""
+    if not isinstance(value, str):
+        return value
+    if not value.isprintable():
+        raise ValueError("is not a file")
+    return value.strip() or None
+
+
+def parse_switch(value: object) -> object:
+    """`1` or `0`."""
+    if not isinstance(value, str):
+        return value
+    if value.strip() not in ("0", "1"):
+        raise ValueError("is neither 1 (on) nor 0 (off)")
+    return value.strip() == "1"
+
+
+def split_list(value: object) -> object:
+    """Comma separated, blanks around the parts dropped."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+
+
+def parse_networks(value: object) -> object:
+    """CIDRs or single addresses, comma separated."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("is not a list of addresses; write it like 10.0.0.0/8,192.168.1.5") from None
+
+
+class Matching:
+    """A validator for the form of a text; `fault` says what is wrong with one that has another."""
+
+    def __init__(self, pattern: str, fault: str) -> None:
+        self.pattern, self.fault = re.compile(pattern), fault
+
+    def __call__(self, value: str) -> str:
+        if not self.pattern.fullmatch(value):
+            raise ValueError(self.fault)
+        return value
+
+
+def check_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("names no path; write /* to guard everything")
+    for pattern in value:
+        if not pattern.startswith("/"):
+            raise ValueError(f"has the pattern {pattern!r}, which does not begin with /; write it like /checkout/*")
+    return value
+
+
+def parse_secrets(value: object) -> object:
+    """Keys, comma separated. The message never shows a key."""
+    keys = split_list(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    if not isinstance(value, (str, SecretStr)) or not isinstance(keys, tuple):
+        return value
+    for index, key in enumerate(keys, 1):
+        if len(key) < SECRET_LENGTH:
+            raise ValueError(f"has {len(key)} characters in key {index}; use {SECRET_LENGTH} or more")
+    return tuple(SecretStr(key) for key in keys)
+
+
+def parse_bypass(value: object) -> object:
+    """Path patterns, addresses (`10.0.0.0/8`) and a secret header (`header:X-Monitor=…`), comma separated.
+
+    Faults name the item by its position: a secret with a comma in it makes an item of its own.
+    """
+    if not isinstance(value, str):
+        return value
+    paths: list[str] = []
+    networks: list[Network] = []
+    headers: list[tuple[str, SecretStr]] = []
+    for position, part in enumerate(value.split(","), 1):
+        item = part.strip()
+        if item.startswith("/"):
+            paths.append(item)
+        elif item.startswith("header:"):
+            name, _, secret = item.removeprefix("header:").partition("=")
+            if not HEADER_NAME.fullmatch(name) or len(secret) < HEADER_SECRET_LENGTH:
+                raise ValueError(
+                    f"has a header rule (item {position}) that is not header:Name=secret "
+                    f"with a secret of {HEADER_SECRET_LENGTH} characters or more"
+                )
+            headers.append((name.lower(), SecretStr(secret)))
+        elif item:
+            try:
+                networks.append(ipaddress.ip_network(item, strict=False))
+            except ValueError:
+                raise ValueError(
+                    f"has an item ({position}) that is neither a path (/feed/*), an address (10.0.0.0/8) "
+                    "nor header:Name=secret"
+                ) from None
+    return Bypass(tuple(paths), tuple(networks), tuple(headers))

@@ -1,0 +1,224 @@
+"""The settings: one frozen value; each field carries its parser, bounds, help and default.
+
+The environment variable of a field is ``WAITROOM_`` and the field's name in capitals. Only
+`waitroom.config` reads the environment; everything else is handed this value. A default is
+written as an operator would write it, and goes through the same parser.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from waitroom.core.addresses import (
+    Origin,
+    parse_cookie_domain,
+    parse_host,
+    parse_origin,
+    parse_origins,
+    parse_public_url,
+    parse_redis_url,
+)
+from waitroom.core.parse import (
+    Between,
+    Bypass,
+    Matching,
+    Network,
+    Rate,
+    check_patterns,
+    duration_text,
+    parse_bypass,
+    parse_duration_ms,
+    parse_file,
+    parse_folder,
+    parse_integer,
+    parse_networks,
+    parse_number,
+    parse_rate,
+    parse_secrets,
+    parse_switch,
+    split_list,
+)
+
+__all__ = ["Bypass", "Network", "Origin", "Rate", "Settings"]
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+DurationMs = Annotated[int, BeforeValidator(parse_duration_ms)]
+Integer = Annotated[int, BeforeValidator(parse_integer)]
+File = Annotated[Path | None, BeforeValidator(parse_file)]
+
+
+def setting(default: str, help_text: str) -> Any:
+    """A field whose default is text, parsed like the environment's."""
+    return Field(default, validate_default=True, description=help_text)
+
+
+def matching(pattern: str, fault: str) -> AfterValidator:
+    return AfterValidator(Matching(pattern, fault))
+
+
+def within(low_ms: int, high_ms: int) -> AfterValidator:
+    return AfterValidator(Between(low_ms, high_ms, duration_text))
+
+
+def between(low: float, high: float) -> AfterValidator:
+    return AfterValidator(Between(low, high))
+
+
+class Settings(BaseModel):
+    """Everything an operator can set. Durations are milliseconds here and `90s` in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    origin: Annotated[Origin, BeforeValidator(parse_origin)] = Field(
+        description="The shop: `http(s)://host[:port]`, or `unix:` and a path."
+    )
+    origin_host: Annotated[str | None, BeforeValidator(parse_host)] = setting(
+        "", "The `Host` that the shop is told; what the browser sent if unset."
+    )
+    origin_ca: File = setting(
+        "", "A file of certificates (PEM) that an https shop is verified by; the system's if unset."
+    )
+    origin_cert: File = setting("", "A client certificate (PEM) to show to an https shop.")
+    origin_key: File = setting("", "The private key (PEM) of the client certificate, if it is in a file of its own.")
+    origin_timeout: Annotated[DurationMs, within(SECOND, HOUR)] = setting(
+        "60s", "How long the shop may take to begin an answer, and between two pieces of it."
+    )
+    origin_connections: Annotated[Integer, between(1, 100_000)] = setting(
+        "1000", "Requests under way to the shop, per worker; further ones wait up to 5 s for their turn."
+    )
+    public_url: Annotated[str | None, BeforeValidator(parse_public_url)] = setting(
+        "", "How browsers reach the gateway, like `https://shop.example`; taken from the request if unset."
+    )
+    room: Annotated[
+        str,
+        matching("[a-z0-9][a-z0-9-]{0,31}", "is not a room's name; use at most 32 small letters, digits and hyphens"),
+    ] = setting("shop", "The room's name; part of cookies and Redis keys.")
+    shop_name: Annotated[str, matching(r"(?=.*\S).{1,80}", "is not a name of 1 to 80 characters")] = setting(
+        "the shop", "The shop's name on the pages."
+    )
+
+    rate: Annotated[Rate, BeforeValidator(parse_rate)] = setting(
+        "60/min", "Admissions: `10/s`, `600/min`, `36000/h`, `unlimited`, or `0` to hold the line."
+    )
+    burst: Annotated[float | None, BeforeValidator(parse_number), between(1, 100_000)] = setting(
+        "", "How many may come in at once; one second of the rate, at least 1, if unset."
+    )
+    max_active: Annotated[Integer, between(0, 10_000_000)] = setting(
+        "0", "Shoppers inside at the same time; `0` is no cap."
+    )
+    session_idle: Annotated[DurationMs, within(30 * SECOND, DAY)] = setting(
+        "10m", "A pass ends after this long without a request."
+    )
+    session_max: Annotated[DurationMs, within(0, 7 * DAY)] = setting(
+        "0", "A pass ends this long after the claim; `0` is never."
+    )
+    payment_held: Annotated[DurationMs, within(MINUTE, DAY)] = setting(
+        "30m", "How long a pass lasts at least for the way back from a payment provider."
+    )
+    away_after: Annotated[DurationMs, within(45 * SECOND, HOUR)] = setting(
+        "90s", "A waiting visitor not seen for this long counts as away."
+    )
+    turn_held: Annotated[DurationMs, within(10 * SECOND, DAY)] = setting(
+        "10m", "How long a turn is kept for someone who was away when called."
+    )
+    claim_repeat: Annotated[DurationMs, within(SECOND, HOUR)] = setting(
+        "2m", "How long a claim may be repeated for the same pass."
+    )
+
+    guard: Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(check_patterns)] = setting(
+        "/*", "Paths behind the line, comma separated."
+    )
+    bypass: Annotated[Bypass, BeforeValidator(parse_bypass)] = setting(
+        "/.well-known/*,/robots.txt,/favicon.ico",
+        "What needs no pass: paths, addresses (`10.0.0.0/8`), `header:Name=secret`; comma separated.",
+    )
+
+    redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
+        "", "`redis://`, `rediss://` or `unix://`; an embedded Redis is started if unset."
+    )
+    data_dir: Annotated[Path, BeforeValidator(parse_folder)] = setting(
+        "./waitroom-data", "Folder of the embedded Redis and the generated secret."
+    )
+    secret: Annotated[tuple[SecretStr, ...], BeforeValidator(parse_secrets)] = setting(
+        "", "Signing keys, comma separated, the first signs, 32 characters or more each; generated when embedded."
+    )
+
+    host: Annotated[
+        str,
+        matching("[0-9A-Za-z.:_-]{1,253}", "is not an address to listen on; write it like 127.0.0.1, 0.0.0.0 or ::"),
+    ] = setting("127.0.0.1", "The address to listen on.")
+    port: Annotated[Integer, between(0, 65535)] = setting("8080", "The port to listen on; `0` takes a free one.")
+    workers: Annotated[Integer, between(1, 64)] = setting("1", "Gateway processes.")
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = setting(
+        "", "Addresses (CIDRs) of proxies in front whose `X-Forwarded-*` count; comma separated."
+    )
+    forwarded: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "0", "Tell the shop by `Forwarded` (RFC 7239), too, who asks: `1`, or `0`."
+    )
+    cookie_domain: Annotated[str | None, BeforeValidator(parse_cookie_domain)] = setting(
+        "", "A parent domain for shops over several hosts, like `shop.example`."
+    )
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(parse_origins)] = setting(
+        "", "Origins that may read our JSON from other hosts, comma separated."
+    )
+    on_store_failure: Literal["hold", "open"] = setting(
+        "hold", "What newcomers meet while Redis is away: `hold` (a page that retries) or `open` (let in, metered)."
+    )
+    waiting_status: Annotated[Literal[200, 202, 429, 503], BeforeValidator(parse_integer)] = setting(
+        "503", "The status of the waiting page: 200, 202, 429 or 503."
+    )
+    stop_delay: Annotated[DurationMs, within(0, 5 * MINUTE)] = setting(
+        "5s", "How long connections are still taken after SIGTERM, while `ready` says 503."
+    )
+    retry: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "1", "Try GET, HEAD and OPTIONS once more on a reused connection that was closed; `0` turns it off."
+    )
+    tunnel_idle: Annotated[DurationMs, within(10 * SECOND, DAY)] = setting(
+        "10m", "A WebSocket or other upgraded connection is closed after this long without a byte either way."
+    )
+    log: Literal["auto", "json", "console"] = setting(
+        "auto", "Log lines as `json` or for the `console`; `auto` is console on a terminal."
+    )
+
+    @property
+    def burst_now(self) -> float:
+        return self.burst if self.burst is not None else max(1.0, self.rate.per_s)
+
+    def disagreements(self) -> Iterator[str]:
+        """What no single field can see, as sentences."""
+        if self.redis_url is not None and not self.secret:
+            yield (
+                "WAITROOM_SECRET is missing: with WAITROOM_REDIS_URL every gateway must share a secret; "
+                "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+        if self.origin_key is not None and self.origin_cert is None:
+            yield "WAITROOM_ORIGIN_KEY is set without WAITROOM_ORIGIN_CERT: set the certificate that it belongs to"
+        if self.origin.scheme != "https" and (self.origin_ca is not None or self.origin_cert is not None):
+            yield f"WAITROOM_ORIGIN_CA and _CERT are for https: WAITROOM_ORIGIN ({self.origin}) speaks no TLS"
+        if 0 < self.session_max < self.session_idle:
+            yield (
+                f"WAITROOM_SESSION_MAX ({duration_text(self.session_max)}) is shorter than WAITROOM_SESSION_IDLE "
+                f"({duration_text(self.session_idle)}); raise it, or set it to 0 for no limit"
+            )
+        if self.public_url is not None and self.cookie_domain is not None:
+            host = urlsplit(self.public_url).hostname or ""
+            if host != self.cookie_domain and not host.endswith("." + self.cookie_domain):
+                yield (
+                    f"WAITROOM_PUBLIC_URL ({self.public_url}) is not below WAITROOM_COOKIE_DOMAIN "
+                    f"({self.cookie_domain}): browsers would refuse the cookies"
+                )
+
+    @model_validator(mode="after")
+    def agree(self) -> Self:
+        """One ValueError for all disagreements, one a line."""
+        faults = list(self.disagreements())
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self

@@ -1,0 +1,282 @@
+r"""Which rule of the operator's applies to a request target.
+
+A shop may read one target in many ways: decoded or not, with `//` merged, with `..` resolved.
+So a target is judged in every way it might be read, and doubt falls to the guard:
+
+    every reading matches a bypass      → Free
+    else any reading matches a guard    → Guarded
+    else                                → Free
+    more readings than we care to make  → Guarded, and refused if one may be the waiting room's own
+
+The readings, in every order and combination (`READINGS` below):
+
+    raw            as received, up to the first `?`
+    decoded        percent-decoded once and twice; also only the unreserved characters (`%2e%2e` is `..` to many)
+    cut            at a `?` or `#` that appears on the way
+    slashes        `//` as `/`; `\` as `/`; a leading `//name`, or `///name`, as a host, which leaves the rest
+    parameters     `;…` removed from each segment
+    dots           `.` and `..` resolved
+    line breaks    encoded tab, CR and LF removed, as the URL parsers of browsers and of Python do
+    C strings      cut at an encoded NUL
+    lower case     guards are compared in lower case; a bypass must match as written
+
+Bytes that no shop gives a meaning to (space, quotes, braces, everything outside ASCII) are the same whether
+encoded or not, in targets and in patterns, so that `/küche/*` can be written as it is read.
+
+Patterns begin with `/`, describe the whole path, and know one sign: `*` is any text, also across slashes.
+
+    pattern        as a guard                                         as a bypass
+    /*             everything                                         everything
+    /checkout/*    /checkout and all below it                         all below /checkout/
+    /cart          /cart and /cart/                                   only /cart
+    /a/*.css       all that begins with /a/ and ends in .css          the same: also /a/checkout/x.css
+
+A guard is wide and a bypass narrow on purpose. A bypass on an ending (`/*.css`) opens every path that a
+visitor can give that ending; prefer a folder (`/static/*`).
+
+This module refuses only what nobody can read safely (`Malformed`), and never changes the bytes.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+OWN_PREFIX = b"/-/waitroom/"
+CACHED_TARGETS = 8192
+CACHED_LENGTH = 512
+"""Together they bound the cache to about 6 MB, whatever is asked for."""
+LONGEST_READ = 4096
+MOST_READINGS = 64
+MOST_READ_BYTES = 32_768
+"""Bounds on the work for one target: a millisecond or two. Addresses of real shops have one or two readings."""
+
+PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
+"""Has one reading only: nothing in it is decoded, merged, cut, resolved or removed by anybody."""
+CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+ABSOLUTE = re.compile(rb"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+MEANINGLESS = re.compile(rb"%(20|22|3[CcEe]|5[Ee]|60|7[B-Db-d]|[89A-Fa-f][0-9A-Fa-f])")
+UNRESERVED = re.compile(rb"%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
+PARAMETERS = re.compile(rb";[^/]*")
+SLASHES = re.compile(rb"//+")
+HOST_LIKE = re.compile(rb"//[^/]*")
+HOST_LIKE_TO_BROWSERS = re.compile(rb"///+[^/]*")
+
+
+def in_any_spelling(letter: int) -> bytes:
+    return rb"(?:%c|%%(?:25)*(?:%x|%x))" % (letter, letter, letter ^ 0x20)
+
+
+MAY_BE_OWN = re.compile(rb"(?:%(?:25)*0[9AD])*".join(map(in_any_spelling, b"waitroom")), re.IGNORECASE)
+"""For a path with more readings than are made: doubt says yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Below /-/waitroom/: `path` is what follows, as received (`status`, `draw`; empty for the prefix itself)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Behind the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Goes to the shop without a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """To be answered 400; `reason` is a sentence for the public."""
+
+    reason: str
+
+
+Place = Own | Guarded | Free | Malformed
+
+GUARDED = Guarded()
+FREE = Free()
+ANOTHER_HOST = Malformed("The address names another host than the request.")
+NOT_A_PATH = Malformed("The address is neither a path nor a full address.")
+HAS_CONTROL = Malformed("The address holds control characters.")
+HAS_BROKEN_PERCENT = Malformed("The address holds a % that is not followed by two hexadecimal digits.")
+AMBIGUOUS = Malformed("The address can be read as one of the waiting room's own and as another.")
+
+
+def unescape(found: re.Match[bytes]) -> bytes:
+    return bytes((int(found[1], 16),))
+
+
+def even_out(path: bytes) -> bytes:
+    """Decode what means nothing to anybody, so that it never makes a second reading."""
+    return MEANINGLESS.sub(unescape, path)
+
+
+def resolve_dots(path: bytes) -> bytes:
+    """RFC 3986 §5.2.4 for a path that begins with a slash."""
+    segments = path.split(b"/")
+    kept: list[bytes] = []
+    for segment in segments[1:]:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment != b".":
+            kept.append(segment)
+    ends_in_folder = segments[-1] in (b".", b"..")
+    return b"/" + b"/".join(kept) + (b"/" if ends_in_folder and kept else b"")
+
+
+def drop_host(path: bytes) -> bytes:
+    return HOST_LIKE.sub(b"", path, count=1) or b"/" if path.startswith(b"//") else path
+
+
+def drop_host_as_browsers_do(path: bytes) -> bytes:
+    """To the URL standard, which Node follows, any number of slashes stands before a host."""
+    return HOST_LIKE_TO_BROWSERS.sub(b"", path, count=1) or b"/" if path.startswith(b"///") else path
+
+
+READINGS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"%", lambda path: UNRESERVED.sub(unescape, path)),
+    (b"?", lambda path: path.partition(b"?")[0]),
+    (b"#", lambda path: path.partition(b"#")[0]),
+    (b"//", lambda path: SLASHES.sub(b"/", path)),
+    (b"//", drop_host),
+    (b"///", drop_host_as_browsers_do),
+    (b"\\", lambda path: path.replace(b"\\", b"/")),
+    (b";", lambda path: PARAMETERS.sub(b"", path)),
+    (b"/.", resolve_dots),
+    (b"\t", lambda path: path.translate(None, b"\t\r\n")),
+    (b"\r", lambda path: path.translate(None, b"\t\r\n")),
+    (b"\n", lambda path: path.translate(None, b"\t\r\n")),
+    (b"\0", lambda path: path.partition(b"\0")[0]),
+)
+"""What must be in a path for the change to matter, and the change. Decoding is counted, so it stands apart."""
+
+
+def readings_of(path: bytes) -> set[bytes] | None:
+    """Every way to read `path`, which begins with a slash; None if there are too many, or they are too long."""
+    if len(path) > LONGEST_READ:
+        return None
+    first = even_out(path)
+    seen = {(first, 0)}
+    todo = [(first, 0)]
+    read_bytes = len(first)
+    while todo:
+        reading, decodings = todo.pop()
+        changed = [(change(reading), decodings) for sign, change in READINGS if sign in reading]
+        if decodings < 2 and b"%" in reading:
+            changed.append((even_out(ESCAPE.sub(unescape, reading)), decodings + 1))
+        for new in changed:
+            if new not in seen:
+                seen.add(new)
+                todo.append(new)
+                read_bytes += len(new[0])
+        if len(seen) > MOST_READINGS or read_bytes > MOST_READ_BYTES:
+            return None
+    return {reading for reading, _ in seen}
+
+
+def is_own(reading: bytes) -> bool:
+    return reading.startswith(OWN_PREFIX) or reading == OWN_PREFIX[:-1]
+
+
+class Pattern:
+    """One pattern, matched piece by piece, leftmost first: linear in the path, whatever a stranger sends."""
+
+    __slots__ = ("first", "last", "middle")
+
+    def __init__(self, text: bytes) -> None:
+        first, *rest = text.split(b"*")
+        self.first = first
+        self.middle = tuple(piece for piece in rest[:-1] if piece)
+        self.last = rest[-1] if rest else None
+
+    def matches(self, path: bytes) -> bool:
+        if self.last is None:
+            return path == self.first
+        position, end = len(self.first), len(path) - len(self.last)
+        if end < position or not path.startswith(self.first) or not path.endswith(self.last):
+            return False
+        for piece in self.middle:
+            found = path.find(piece, position, end)
+            if found < 0:
+                return False
+            position = found + len(piece)
+        return True
+
+
+def as_written(pattern: str) -> bytes:
+    return UNRESERVED.sub(unescape, even_out(pattern.encode()))
+
+
+def guard_patterns(pattern: str) -> list[Pattern]:
+    """In lower case; with and without the slash at the end, which most shops take for the same."""
+    text = as_written(pattern).lower()
+    if text.endswith(b"*") and not text.endswith(b"/*"):
+        return [Pattern(text)]
+    stem = text.removesuffix(b"*").removesuffix(b"/")
+    return [Pattern(text), Pattern(stem), Pattern(stem + b"/")]
+
+
+class TargetRules:
+    """The operator's rules. Safe to share; its only state is a bounded cache."""
+
+    def __init__(self, guards: Sequence[str], bypasses: Sequence[str]) -> None:
+        """Patterns begin with a slash (the settings see to it)."""
+        self._guards = tuple(one for pattern in guards for one in guard_patterns(pattern))
+        self._bypasses = tuple(Pattern(as_written(pattern)) for pattern in bypasses)
+        self._judge_cached = lru_cache(CACHED_TARGETS)(self._judge)
+
+    @property
+    def cached_targets(self) -> int:
+        return self._judge_cached.cache_info().currsize
+
+    def place(self, raw_target: bytes, host: bytes) -> Place:
+        """Judge a target exactly as received; `host` is the value of the request's Host field."""
+        path, question_mark, query = raw_target.partition(b"?")
+        if not path.startswith(b"/"):
+            return self._place_unusual(raw_target, host)
+        if question_mark and CONTROL.search(query):
+            return HAS_CONTROL
+        return self._judge_cached(path) if len(path) <= CACHED_LENGTH else self._judge(path)
+
+    def _place_unusual(self, target: bytes, host: bytes) -> Place:
+        """`OPTIONS *` and absolute forms; both rare, so nothing is kept."""
+        if CONTROL.search(target):
+            return HAS_CONTROL
+        if target == b"*":
+            return GUARDED
+        absolute = ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            return NOT_A_PATH
+        default_port = b":443" if absolute[1].lower() == b"https" else b":80"
+        named, asked = (name.lower().removesuffix(default_port) for name in (absolute[2], host))
+        if named != asked or not named:
+            return ANOTHER_HOST
+        path = absolute[3].partition(b"?")[0]
+        return self._judge(path if path.startswith(b"/") else b"/" + path)
+
+    def _judge(self, path: bytes) -> Place:
+        if PLAIN.fullmatch(path):
+            readings: set[bytes] | None = {path}
+        elif CONTROL.search(path) or b"%00" in path:
+            return HAS_CONTROL
+        elif BROKEN_PERCENT.search(path):
+            return HAS_BROKEN_PERCENT
+        else:
+            readings = readings_of(path)
+        if readings is None:
+            return AMBIGUOUS if MAY_BE_OWN.search(path) else GUARDED
+        lowered = {reading.lower() for reading in readings}
+        own = [is_own(reading) for reading in readings | lowered]
+        if any(own):
+            return Own(path[len(OWN_PREFIX) :].decode("latin-1")) if all(own) else AMBIGUOUS
+        if all(any(pattern.matches(reading) for pattern in self._bypasses) for reading in readings):
+            return FREE
+        if any(pattern.matches(reading) for pattern in self._guards for reading in lowered):
+            return GUARDED
+        return FREE

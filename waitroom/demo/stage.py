@@ -1,0 +1,262 @@
+"""The demo's parts: a shop, the gateway before it and a crowd, each in a process of its own.
+
+Settings of the surrounding shell do not reach them, and nothing outlives the process that started them
+(waitroom.store.lifeline).
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from waitroom.core.parse import parse_rate
+from waitroom.core.settings import Rate
+from waitroom.demo.options import DemoOptions
+from waitroom.store.lifeline import Child, start_child
+
+HOST = "127.0.0.1"
+SHOP_NAME = "Tindra"
+READY_S = 20.0
+LOOK_S = 0.5
+WAIT_S = 45
+"""How long whoever opens the page waits, unless told otherwise."""
+OVERRUN_PEOPLE = 300
+"""So many at once are too many for the shop by itself."""
+
+
+class DemoFailed(Exception):
+    """A part did not start, or ended by itself. The sentence says what to do."""
+
+
+class Stage:
+    """The parts and the folder. Leaving it stops the parts and removes a folder that was only for this time."""
+
+    def __init__(self, options: DemoOptions) -> None:
+        self.options = options
+        self.people = how_many(options)
+        self.shop_url = self.gateway_url = ""
+        self._parts: dict[str, Child] = {}
+        self._figures: dict[str, int] = {}
+        self._partial = b""
+        self._reader = -1
+
+    def __enter__(self) -> "Stage":
+        self._temporary = self.options.data_dir is None
+        folder = self.options.data_dir or Path(tempfile.mkdtemp(prefix="waitroom-demo-"))
+        self.folder = folder.absolute()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with uninterrupted():
+            for part in reversed(self._parts.values()):
+                part.stop(8.0)
+            if self._reader >= 0:
+                os.close(self._reader)
+            if self._temporary:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def raise_curtain(self) -> None:
+        """Start the parts, each when the one behind it answers."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise DemoFailed(f"The folder {self.folder} cannot be used: {error.strerror}.") from error
+        alone = self.options.storefront_only
+        with listen(self.options.port if alone else 0) as listening:
+            self.shop_url = f"http://{HOST}:{listening.getsockname()[1]}"
+            number = listening.fileno()
+            self._start("storefront", ["-m", "waitroom.demo.storefront", str(number)], pass_fds=(number,))
+        self._wait_for("storefront", self.shop_url, "/load")
+        if not alone:
+            with listen(self.options.port) as listening:
+                port = listening.getsockname()[1]
+            self.gateway_url = f"http://{HOST}:{port}"
+            self._start("gateway", ["-m", "waitroom", "run"], settings=self._settings(port))
+            self._wait_for("gateway", self.gateway_url, "/-/waitroom/ready")
+        if self.people:
+            self._start_crowd()
+
+    def programme(self) -> Iterator[str]:
+        yield ""
+        yield f"  Open   {self.gateway_url or self.shop_url}/"
+        yield ""
+        if self.options.storefront_only:
+            yield f"  The shop without a gateway, and {self.people} people in it at once."
+            yield "  When they are too many it slows down, and then it fails."
+            yield "  Run the demo without --storefront-only to see the same shop behind the line."
+        else:
+            yield f"  {self.people} people wait before you; {self.options.rate} are let in."
+            yield ""
+            yield "  Try   close the tab and open the address again: your place is kept"
+            yield "        a private window: a second visitor, further back"
+            yield f"        the shop's own address, {self.shop_url}/, which has no line before it"
+            yield "  In another shell"
+            yield f"        export WAITROOM_DATA_DIR={self.folder}"
+            yield "        waitroom status --watch"
+            yield "        waitroom set rate=120/min"
+            yield '        waitroom hold "A short break" ; waitroom resume'
+        yield "  Ctrl-C ends everything."
+        yield ""
+
+    def play(self, live: Callable[[str], None]) -> None:
+        """Show what happens until the time is over. Raises DemoFailed when a part ends by itself."""
+        until = None if self.options.seconds is None else time.monotonic() + self.options.seconds
+        while until is None or time.monotonic() < until:
+            for name in self._parts:
+                self._check(name)
+            self._read_figures()
+            live(self._line())
+            left_s = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+            time.sleep(max(0.0, left_s))
+
+    def _line(self) -> str:
+        figures = self._figures
+        parts = []
+        if figures and not self.options.storefront_only:
+            parts.append(f"waiting {figures['waiting']}")
+            parts.append(f"let in {figures['let_in_per_min']}/min")
+        if figures:
+            parts += [f"inside {figures['inside']}", f"orders {figures['orders']}", f"errors {figures['errors']}"]
+        load = ask(self.shop_url, "/load")
+        if load is None:
+            parts.append("shop: no answer")
+        else:
+            parts.append(f"shop {load['busy']}/{load['workers']} busy, {load['page_ms']} ms a page")
+            if load["refused"]:
+                parts.append(f"{load['refused']} refused")
+        return " · ".join(parts)
+
+    def _settings(self, port: int) -> dict[str, str]:
+        return {
+            "WAITROOM_ORIGIN": self.shop_url,
+            "WAITROOM_SHOP_NAME": SHOP_NAME,
+            "WAITROOM_RATE": self.options.rate,
+            "WAITROOM_HOST": HOST,
+            "WAITROOM_PORT": str(port),
+            "WAITROOM_DATA_DIR": str(self.folder),
+            "WAITROOM_STOP_DELAY": "0",
+            "WAITROOM_LOG": "console",
+        }
+
+    def _start(
+        self, name: str, arguments: list[str], *, settings: dict[str, str] | None = None, pass_fds: tuple[int, ...] = ()
+    ) -> None:
+        with self._log(name).open("wb") as output:
+            self._parts[name] = start_child(
+                [sys.executable, *arguments], env=environment() | (settings or {}), output=output, pass_fds=pass_fds
+            )
+
+    def _start_crowd(self) -> None:
+        self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        where = "shop" if self.options.storefront_only else "line"
+        arguments = ["-m", "waitroom.demo.crowd", self.gateway_url or self.shop_url, str(self.people), where]
+        try:
+            self._parts["crowd"] = start_child([sys.executable, *arguments], env=environment(), output=writer)
+        finally:
+            os.close(writer)
+
+    def _read_figures(self) -> None:
+        """The newest whole line of what the crowd wrote."""
+        if self._reader < 0:
+            return
+        try:
+            self._partial += os.read(self._reader, 1 << 16)
+        except BlockingIOError:
+            return
+        *whole, self._partial = self._partial.split(b"\n")
+        for line in whole:
+            if line.startswith(b"{"):
+                self._figures = json.loads(line)
+
+    def _wait_for(self, name: str, url: str, path: str) -> None:
+        until = time.monotonic() + READY_S
+        while ask(url, path) is None:
+            self._check(name)
+            if time.monotonic() > until:
+                raise DemoFailed(f"The {name} did not answer within {READY_S:.0f} s.{self._last_words(name)}")
+            time.sleep(0.05)
+
+    def _check(self, name: str) -> None:
+        status = self._parts[name].poll()
+        if status is not None:
+            raise DemoFailed(f"The {name} ended by itself (status {status}).{self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
+        if name == "crowd":
+            said = self._partial.decode(errors="replace")
+        else:
+            said = self._log(name).read_text(errors="replace")
+        lines = [line for line in said.splitlines() if line.strip()][-8:]
+        return "".join(f"\n  {line}" for line in lines)
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+def how_many(options: DemoOptions) -> int:
+    if options.crowd is not None:
+        return options.crowd
+    if options.storefront_only:
+        return OVERRUN_PEOPLE
+    rate = parse_rate(options.rate)
+    assert isinstance(rate, Rate)
+    if rate.hold or rate.unlimited:
+        return 20
+    return round(min(500, max(5, rate.per_s * WAIT_S)))
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
+
+
+@contextmanager
+def listen(port: int) -> Iterator[socket.socket]:
+    """A listening socket; raises DemoFailed if the port is taken."""
+    listening = socket.socket()
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(512)
+    except OSError as error:
+        listening.close()
+        raise DemoFailed(
+            f"Port {port} cannot be used: {error.strerror}. Choose another, or 0 for a free one."
+        ) from error
+    with listening:
+        yield listening
+
+
+def ask(url: str, path: str) -> dict[str, int] | None:
+    """A small GET; None unless the answer is a 200. Its JSON object, empty if it has none."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=1.0)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read(65_536)
+        return None if answer.status != 200 else json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ending takes a moment; a second Ctrl-C must not leave half of it undone."""
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,1 @@
+"""HTTP: the server, the gate, the proxy and the pages."""

@@ -1,0 +1,343 @@
+"""Connections to the shop: opened, kept, given out, watched, closed.
+
+A connection carries one exchange at a time. It is kept only if the answer ended where it should,
+the request was sent whole, and not one byte came that belongs to no answer. Every wait is watched
+by one timer of the pool, which sweeps over the exchanges under way: no timer is set per request.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from typing import NamedTuple, cast
+
+from waitroom.core.errors import OriginFailure
+from waitroom.core.settings import Origin, Settings
+from waitroom.edge.answer import Answer, Phase
+from waitroom.edge.dialer import Dialer, LookUp
+
+
+class Limits(NamedTuple):
+    """What is waited for, and how much is held.
+
+    `keep_s`: Node, Apache and uvicorn close an idle connection after 5 s. A second less, so that a
+    request seldom meets the closing; a shop that announces a shorter time (`Keep-Alive: timeout=`) is heeded.
+    `fresh_s`: only a connection used this recently may carry what must not be sent twice.
+    `connections`: per worker, open and opening. `waiting`: requests that wait for one.
+    """
+
+    connect_s: float = 5.0
+    first_byte_s: float = 60.0
+    idle_s: float = 60.0
+    upload_s: float = 60.0
+    client_s: float = 60.0
+    wait_s: float = 5.0
+    keep_s: float = 4.0
+    fresh_s: float = 1.0
+    go_ahead_s: float = 1.0
+    connections: int = 1000
+    waiting: int = 1000
+    buffer_bytes: int = 262_144
+    sweep_s: float = 1.0
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that an operator can set, and the others' defaults."""
+    timeout_s = settings.origin_timeout / 1000
+    return Limits(first_byte_s=timeout_s, idle_s=timeout_s, connections=settings.origin_connections)
+
+
+class Connection(asyncio.Protocol):
+    """One connection to the shop."""
+
+    __slots__ = (
+        "_pool",
+        "_reading",
+        "_writable",
+        "answer",
+        "counted",
+        "idle_since",
+        "keep_s",
+        "lost",
+        "sending",
+        "transport",
+        "used",
+    )
+
+    def __init__(self, pool: "OriginPool") -> None:
+        self._pool = pool
+        self.transport: asyncio.Transport
+        self._reading = True
+        self._writable: asyncio.Future[None] | None = None
+        self.answer: Answer | None = None
+        self.sending = False  # the request's body is not sent whole yet
+        self.lost = False  # the shop closed it
+        self.counted = False  # it takes up room of the pool
+        self.used = False  # it carried an exchange before
+        self.idle_since = 0.0
+        self.keep_s = pool.limits.keep_s
+
+    # What the proxy does with it.
+
+    def ask(self, answer: Answer, head: bytes, *, whole: bool) -> None:
+        """Send a request's head; `whole` if it has no body. The answer arrives in `answer`."""
+        self._pool.under_way.add(answer)
+        if self.lost:
+            answer.finish(None)
+            return
+        self.answer = answer
+        self.sending = not whole
+        self.transport.write(head)
+
+    def send_body(self, data: bytes, *, last: bool) -> asyncio.Future[None] | None:
+        """Send a piece of the request's body. Wait for what is returned before sending the next."""
+        if data:
+            self.transport.write(data)
+        if last:
+            self.sending = False
+        return self._writable
+
+    def resume(self) -> None:
+        """The client took what there was."""
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+
+    def leave(self, answer: Answer) -> None:
+        """The proxy is done with this answer; cut the exchange if it is not over."""
+        self._pool.under_way.discard(answer)
+        answer.let_go()
+        if self.answer is answer:
+            self.answer = None
+            self.discard()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """After an upgrade the socket is `protocol`'s, and takes up no room of the pool any more."""
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            self._pool.under_way.discard(answer)
+        self.resume()
+        self._pool.forget(self)
+        self._pool.gone(self)
+        self.transport.set_protocol(protocol)
+        return self.transport
+
+    def discard(self) -> None:
+        """Close at once."""
+        self._pool.forget(self)
+        self.transport.abort()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # No isinstance: uvloop's transports are none of the base class.
+        self.transport = cast(asyncio.Transport, transport)
+        self._pool.remember(self)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self.answer
+        if answer is None:
+            self.discard()  # bytes outside an exchange: nothing on this connection can be trusted
+            return
+        answer.feed(data)
+        if answer.over:
+            self._release(answer)
+        elif answer.buffered > self._pool.limits.buffer_bytes and self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self._closed_by_shop(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed_by_shop(exc)
+        self.resume_writing()
+        self._pool.gone(self)
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._pool.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+
+    def _closed_by_shop(self, error: Exception | None) -> None:
+        self.lost = True
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            answer.finish(error)
+        self.discard()
+
+    def _release(self, answer: Answer) -> None:
+        """The answer is over: keep the connection if nothing speaks against it."""
+        self.answer = None
+        if answer.keep_s is not None:
+            self.keep_s = min(self._pool.limits.keep_s, answer.keep_s - 1.0)
+        fit = answer.done and answer.keep_alive and not answer.stray and not self.sending
+        if fit and self.keep_s > 0:
+            self.resume()
+            self._pool.give_back(self)
+        else:
+            self.discard()
+
+
+class OriginPool:
+    """The connections of one worker to the shop, the last used first out."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        look_up: LookUp | None = None,
+    ) -> None:
+        """Made inside a running loop. `tls` replaces https's context (the system's authorities, verification on),
+        `look_up` DNS.
+        """
+        self.origin = origin
+        self.limits = limits or Limits()
+        self.loop = asyncio.get_running_loop()
+        self.under_way: set[Answer] = set()
+        self._idle: list[Connection] = []
+        self._waiting: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
+        self._alive: set[Connection] = set()
+        self._room_taken = 0  # connections open, and being opened
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._all_gone: asyncio.Future[None] | None = None  # set by close
+        limit = self.limits
+        self._dialer = Dialer(origin, connect_s=limit.connect_s, tls=tls, look_up=look_up)
+        self._patience = {
+            Phase.UPLOAD: limit.upload_s / limit.sweep_s,
+            Phase.HEAD: limit.first_byte_s / limit.sweep_s,
+            Phase.BODY: limit.idle_s / limit.sweep_s,
+            Phase.CLIENT: limit.client_s / limit.sweep_s,
+        }
+
+    # Giving out and taking back.
+
+    def take(self, max_idle_s: float) -> Connection | None:
+        """A connection used not longer than `max_idle_s` ago, if there is one."""
+        if not self._idle:
+            return None
+        connection = self._idle[-1]
+        idle_s = self.loop.time() - connection.idle_since
+        if idle_s > max_idle_s or idle_s > connection.keep_s:
+            return None
+        self._idle.pop()
+        return connection
+
+    async def open(self) -> Connection:
+        """A new connection; where there is no room, the next one given back. Raises OriginFailure."""
+        self._watch()
+        if self._room_taken >= self.limits.connections and self._idle:
+            self._idle[0].discard()
+        if self._room_taken < self.limits.connections:
+            self._room_taken += 1
+        else:
+            given = await self._next_given()
+            if given is not None:
+                return given if not given.lost else await self.open()
+        connection = Connection(self)
+        try:
+            await self._dialer.connect(connection)
+        except BaseException:
+            if not connection.counted:
+                self._free_room()
+            raise
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """The connection may carry the next exchange."""
+        if connection.lost:
+            return
+        connection.used = True
+        connection.idle_since = self.loop.time()
+        if not self._waiting or not self._serve_next(connection):
+            self._idle.append(connection)
+
+    def remember(self, connection: Connection) -> None:
+        self._alive.add(connection)
+        connection.counted = True
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is of no more use: its room is free, though it may still be closing. Twice is once."""
+        if connection.counted:
+            connection.counted = False
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._free_room()
+
+    def gone(self, connection: Connection) -> None:
+        self._alive.discard(connection)
+        if self._all_gone is not None and not self._alive and not self._all_gone.done():
+            self._all_gone.set_result(None)
+
+    async def close(self) -> None:
+        """Cut everything, and wait until it is gone."""
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        self._refuse_waiting(float("inf"))
+        if self._alive:
+            self._all_gone = self.loop.create_future()
+            for connection in tuple(self._alive):
+                connection.discard()
+            await self._all_gone
+
+    async def _next_given(self) -> Connection | None:
+        """Wait for a connection, or for room to open one (None)."""
+        if len(self._waiting) >= self.limits.waiting:
+            raise OriginFailure("busy", "too many requests wait for a connection")
+        waiter: asyncio.Future[Connection | None] = self.loop.create_future()
+        self._waiting.append((self.loop.time() + self.limits.wait_s, waiter))
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                given = waiter.result()
+                if given is None:
+                    self._free_room()
+                else:
+                    self.give_back(given)
+            raise
+
+    def _free_room(self) -> None:
+        """Hand the room on to whoever waits."""
+        if not self._serve_next(None):
+            self._room_taken -= 1
+
+    def _serve_next(self, connection: Connection | None) -> bool:
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    # Watching.
+
+    def _watch(self) -> None:
+        if self._sweep_timer is None:
+            self._sweep_timer = self.loop.call_later(self.limits.sweep_s, self._sweep)
+
+    def _sweep(self) -> None:
+        """End what waited too long: exchanges, idle connections, requests that wait for a connection."""
+        now = self.loop.time()
+        for answer in tuple(self.under_way):
+            answer.quiet += 1
+            if answer.quiet > self._patience[answer.phase]:
+                answer.expire()
+        while self._idle and now - self._idle[0].idle_since > self._idle[0].keep_s:
+            self._idle[0].discard()
+        self._refuse_waiting(now)
+        self._sweep_timer = None
+        if self._alive or self._room_taken:
+            self._watch()
+
+    def _refuse_waiting(self, now: float) -> None:
+        while self._waiting and self._waiting[0][0] <= now:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(OriginFailure("busy", f"no connection came free in {self.limits.wait_s:g} s"))

@@ -1,0 +1,245 @@
+"""Every answer in place of the shop's that is not the waiting page: one function a kind.
+
+    asked for by name        answer
+    HTML                     a page: what is so, what to do, the request id
+    anything else            application/problem+json (RFC 9457) with the request id, and in a line the
+                             fields of `status`, `enter_url` and `Retry-After`
+
+The text is public and fixed; the cause of a failure is in the log under the request id.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Final, Literal, NamedTuple
+
+from waitroom.core.errors import ORIGIN_STATUS, OriginFailure, OriginFault
+from waitroom.core.requests import accepts_html
+from waitroom.core.settings import Settings
+from waitroom.edge.documents import Document, Headers
+from waitroom.edge.pages import PageFacts, Pages, accepts_gzip, members
+
+SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+VARY: Final = (b"vary", b"accept, accept-encoding, cookie, sec-fetch-dest")
+NO_STORE: Final = (b"cache-control", b"private, no-store")
+
+
+class Answer(NamedTuple):
+    """A whole answer; for HEAD the caller leaves the body out."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How to answer one request. `safe` says that the method changes nothing."""
+
+    html: bool
+    gzip: bool
+    safe: bool
+    request_id: str
+
+
+def asked_by(method: str, headers: Headers, *, request_id: str) -> Asked:
+    return Asked(html=accepts_html(headers), gzip=accepts_gzip(headers), safe=method in SAFE, request_id=request_id)
+
+
+class Text(NamedTuple):
+    """What a kind says; `retry_after_s` 0 says nothing about when."""
+
+    status: int
+    title: str
+    detail: str
+    retry_after_s: int = 0
+
+
+Kind = Literal[
+    "in-line", "nothing-sent", "store-away", "retry", "no-cookies",
+    "bad-request", "forbidden", "not-found", "method-not-allowed",
+]  # fmt: skip
+
+TEXTS: Final[Mapping[Kind, Text]] = {
+    "in-line": Text(503, "There is a line", "Open the shop in a browser to take a place, or join as an app."),
+    "nothing-sent": Text(
+        503,
+        "You are not in the shop yet",
+        "There is a line, and your turn has not come or has ended. Nothing was sent to the shop. "
+        "Open the shop to see your place in the line, then send it again.",
+    ),
+    "store-away": Text(
+        503, "One moment, please", "The line cannot be reached just now. Nobody loses a place by it. Try again soon.", 5
+    ),
+    "retry": Text(503, "One moment, please", "Your place could not be read just now. It is kept. Try again soon.", 5),
+    "no-cookies": Text(
+        403,
+        "This page needs cookies",
+        "Your place in the line is kept in a cookie, and none came back from your browser. "
+        "Allow cookies for this site, or open it in another browser, then try again.",
+    ),
+    "bad-request": Text(400, "This request could not be understood", "Check the address, or go back to the shop."),
+    "forbidden": Text(403, "This has to come from the shop itself", "Another site sent it, so nothing was done."),
+    "not-found": Text(404, "There is nothing here", "The address may be misspelt."),
+    "method-not-allowed": Text(405, "This does not work here", "The address does not take this kind of request."),
+}
+
+KEPT: Final = "Nothing is wrong on your side, and you keep your place in the shop."
+ORIGIN_TEXTS: Final[Mapping[OriginFault, tuple[str, str]]] = {
+    "refused": ("The shop cannot be reached", KEPT),
+    "connect_timeout": ("The shop cannot be reached", KEPT),
+    "reset": ("The shop broke off its answer", KEPT),
+    "timeout": ("The shop takes too long to answer", KEPT),
+    "garbage": ("The shop gave an answer that cannot be shown", KEPT),
+    "busy": ("The shop is very busy", KEPT),
+    "loop": ("This address leads in a circle", "The shop's address points back here; its operators have to mend that."),
+    "upload": ("What you sent did not arrive", "The connection was too slow or was lost on the way."),
+    "coding": ("This request could not be passed on", "It is written in a way that the shop cannot read."),
+}
+ORIGIN_RETRY_S: Final = 5
+AGAIN: Final = "Try again in a moment."
+UNSENT: Final = "What you sent did not reach the shop, so you can send it again."
+UNSURE: Final = "It is not certain whether the shop received what you sent. Look there before you send it again."
+
+
+class Problems:
+    """The answers for one set of settings, compiled at start."""
+
+    def __init__(self, settings: Settings, pages: Pages) -> None:
+        self._pages = pages
+        common = {"shop": settings.shop_name, "style": pages.style}
+        origin = {kind: Text(ORIGIN_STATUS[kind], *text) for kind, text in ORIGIN_TEXTS.items()}
+        self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
+        self._documents: dict[str, Document] = {
+            kind: pages.templates.compile(
+                "error.html",
+                {**common, "title": text.title, "detail": text.detail, "status": text.status},
+                visitor=frozenset(("more", "href", "action", "request_id")),
+                framed=True,
+            )
+            for kind, text in self._texts.items()
+        }
+        self._frame = pages.templates.compile("frame.html", common, framed=True)
+
+    # In the line
+
+    def in_line(self, asked: Asked, facts: PageFacts | None, *, enter_url: str) -> Answer:
+        """A fetch that may not pass: always JSON, also where HTML was asked for."""
+        return self._json(asked, "in-line", facts=facts, enter_url=enter_url)
+
+    def nothing_sent(self, asked: Asked, facts: PageFacts | None, *, enter_url: str) -> Answer:
+        """An unsafe request that may not pass. It says that the shop has not seen it."""
+        if asked.html:
+            retry_after_s = _retry_after(facts, TEXTS["nothing-sent"])
+            return self._html(asked, "nothing-sent", href=enter_url, action="See my place", retry_after_s=retry_after_s)
+        return self._json(asked, "nothing-sent", facts=facts, enter_url=enter_url)
+
+    def prefetch(self) -> Answer:
+        """A guess of the browser's: refused without a word, so that it is asked again when it is meant."""
+        return Answer(503, [NO_STORE, VARY, (b"content-length", b"0")], b"")
+
+    def frame(self, asked: Asked) -> Answer:
+        return Answer(503, *self._frame.answer({}, gzip=asked.gzip))
+
+    def store_away(self, asked: Asked, *, server_time_ms: int) -> Answer:
+        """A newcomer while nobody can give out numbers: a page that tries again by itself."""
+        return self._placeless(asked, "store-away", "away", server_time_ms)
+
+    def retry(self, asked: Asked, *, server_time_ms: int) -> Answer:
+        """A token this worker cannot verify yet. The caller sets no cookie, so that no place is lost."""
+        return self._placeless(asked, "retry", "retry", server_time_ms)
+
+    def no_cookies(self, asked: Asked, *, href: str = "/") -> Answer:
+        return self._either(asked, "no-cookies", href=href, action="Try again")
+
+    # Of the shop's
+
+    def origin_failed(self, asked: Asked, failure: OriginFailure) -> Answer:
+        """The shop gave no answer. An unsafe request is told whether it can have arrived."""
+        again_s = ORIGIN_RETRY_S if failure.status in (502, 503, 504) else 0
+        if asked.safe:
+            more = AGAIN if again_s else ""
+            return self._either(asked, failure.kind, more=more, href="", action="Try again", retry_after_s=again_s)
+        more = UNSURE if failure.sent else UNSENT
+        return self._either(asked, failure.kind, more=more, href="/", action="Back to the shop", retry_after_s=again_s)
+
+    # Of the request's
+
+    def bad_request(self, asked: Asked, more: str = "") -> Answer:
+        """`more` is a public sentence of ours, never a part of the request."""
+        return self._either(asked, "bad-request", more=more, href="/", action="Back to the shop")
+
+    def forbidden(self, asked: Asked) -> Answer:
+        return self._either(asked, "forbidden", href="/", action="Back to the shop")
+
+    def not_found(self, asked: Asked) -> Answer:
+        return self._either(asked, "not-found", href="/", action="Back to the shop")
+
+    def method_not_allowed(self, asked: Asked, *, allow: Iterable[str]) -> Answer:
+        answer = self._either(asked, "method-not-allowed", href="/", action="Back to the shop")
+        answer.headers.append((b"allow", ", ".join(allow).encode()))
+        return answer
+
+    def _placeless(self, asked: Asked, kind: Kind, state: str, server_time_ms: int) -> Answer:
+        if not asked.html:
+            return self._json(asked, kind)
+        facts = PageFacts(state=state, next_poll_s=TEXTS[kind].retry_after_s, server_time_ms=server_time_ms)
+        return Answer(TEXTS[kind].status, *self._pages.waiting(facts, gzip=asked.gzip))
+
+    def _either(
+        self, asked: Asked, kind: str, *, href: str, action: str, more: str = "", retry_after_s: int = 0
+    ) -> Answer:
+        if asked.html:
+            return self._html(asked, kind, href=href, action=action, more=more, retry_after_s=retry_after_s)
+        return self._json(asked, kind, more=more, retry_after_s=retry_after_s)
+
+    def _html(
+        self, asked: Asked, kind: str, *, href: str, action: str, more: str = "", retry_after_s: int = 0
+    ) -> Answer:
+        text = self._texts[kind]
+        fields = {"more": more, "href": href, "action": action, "request_id": asked.request_id}
+        escaped = {name.encode(): escape(value).encode("utf-8", "replace") for name, value in fields.items()}
+        answer = self._documents[kind].answer(
+            escaped, gzip=asked.gzip, retry_after_s=retry_after_s or text.retry_after_s
+        )
+        return Answer(text.status, *answer)
+
+    def _json(
+        self,
+        asked: Asked,
+        kind: str,
+        *,
+        facts: PageFacts | None = None,
+        enter_url: str | None = None,
+        more: str = "",
+        retry_after_s: int = 0,
+    ) -> Answer:
+        text = self._texts[kind]
+        problem: dict[str, object] = {
+            "type": f"urn:waitroom:problem:{kind.replace('_', '-')}",
+            "title": text.title,
+            "status": text.status,
+            "detail": f"{text.detail} {more}".strip(),
+            "request_id": asked.request_id,
+        }
+        if enter_url is not None:
+            problem["enter_url"] = enter_url
+        body = json.dumps(problem, ensure_ascii=True, separators=(",", ":")).encode()
+        if facts is not None:
+            body = b"%b,%b}" % (body[:-1], members(facts))
+        headers: Headers = [
+            (b"content-type", b"application/problem+json"),
+            NO_STORE,
+            VARY,
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        after_s = retry_after_s or _retry_after(facts, text)
+        if after_s:
+            headers.append((b"retry-after", b"%d" % after_s))
+        return Answer(text.status, headers, body)
+
+
+def _retry_after(facts: PageFacts | None, text: Text) -> int:
+    return text.retry_after_s if facts is None else max(1, round(facts.next_poll_s))

@@ -1,0 +1,40 @@
+"""One request on its way through the gate: what came, who sent it, and how to answer it whole."""
+
+from secrets import token_hex
+
+from starlette.types import Receive, Scope, Send
+
+from waitroom.core.requests import Kind
+from waitroom.edge.clients import Client
+from waitroom.edge.cookies import Header
+from waitroom.edge.exchange import Exchange
+from waitroom.edge.problems import Answer, Asked, asked_by
+
+
+class Request:
+    """One request on its way through the gate."""
+
+    __slots__ = ("client", "exchange", "kind", "receive", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, client: Client) -> None:
+        self.scope, self.receive, self.send, self.client = scope, receive, send, client
+        self.exchange: Exchange = scope["extensions"]["waitroom"]
+        self.kind: Kind | None = None
+
+    @property
+    def secure(self) -> bool:
+        return self.client.scheme == "https"
+
+    @property
+    def path(self) -> str:
+        """The path and query as asked for, in origin form; for links and redirects on our own pages."""
+        target = self.exchange.target
+        return target.decode("latin-1") if target.startswith(b"/") and not target.startswith(b"//") else "/"
+
+    def asked(self) -> Asked:
+        return asked_by(self.scope["method"], self.scope["headers"], request_id=token_hex(6))
+
+    async def answer(self, answer: Answer, *more: Header) -> None:
+        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, *more]})
+        await self.send({"type": "http.response.body", "body": body})

@@ -1,0 +1,206 @@
+"""What the line says to one visitor: the facts of the page and of `GET status`. Memory only: no Redis, no template."""
+
+from typing import NamedTuple
+
+from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wait_range
+from waitroom.core.judge import Holds
+from waitroom.core.model import Snapshot
+from waitroom.core.tokens import Ticket
+from waitroom.edge.pages import PageFacts, iso_time, json_for_html, json_number
+from waitroom.edge.visitor import Visitor
+from waitroom.store.line import Line
+
+LONGEST_HOLD_S = 30.0
+FIRST_POLL_S = 3.0
+SOON_S = 10.0
+AWAY_POLL_S = 5.0
+PAUSED_HOLD_S = 15
+WAITING_JSON = (
+    b'{"state":"%b","number":%d,"position":%d,"ahead":%d,"waiting":%d,"rate_per_min":%b,"wait_s":%b,'
+    b'"next_poll_s":%.1f,"hold_s":%d,"message":%b,"opens_at":null,"server_time":"%b"}'
+)
+
+
+class Poll(NamedTuple):
+    """What a status request says: seconds to hold the answer, the position and the state shown so far."""
+
+    hold_s: float
+    shown: int | None
+    state: bytes
+
+
+def read_query(target: bytes) -> Poll:
+    """The parameters in a status request's target; anything else in it is ignored."""
+    hold, shown, state = 0.0, None, b""
+    for part in target.partition(b"?")[2][:256].split(b"&"):
+        name, _, value = part.partition(b"=")
+        if name == b"shown" and value.isdigit() and len(value) <= 10:
+            shown = int(value)
+        elif name == b"hold" and value.isdigit() and len(value) <= 10:
+            hold = min(LONGEST_HOLD_S, float(value))
+        elif name == b"state":
+            state = value
+    return Poll(hold, shown, state)
+
+
+class Shared:
+    """What everybody in line is told alike, made once a snapshot."""
+
+    __slots__ = (
+        "limits",
+        "message",
+        "message_json",
+        "pace_per_s",
+        "rate_json",
+        "rate_per_min",
+        "snapshot",
+        "state",
+        "state_json",
+        "waiting",
+    )
+
+    def __init__(self, snapshot: Snapshot, *, is_away: bool) -> None:
+        self.snapshot = snapshot
+        self.limits = limits = snapshot.state.limits
+        self.message = snapshot.state.message or None
+        self.state = "held" if limits.hold or is_away else "waiting"
+        nobody_knows = limits.unlimited or self.state == "held"
+        self.rate_per_min = None if nobody_knows else round(limits.rate_per_s * 60, 3)
+        self.pace_per_s = pace_of(limits, snapshot.table.facts.flow)
+        self.waiting = snapshot.count_waiting()
+        self.state_json = self.state.encode()
+        self.rate_json = json_number(self.rate_per_min)
+        self.message_json = json_for_html(self.message).encode()
+
+
+class Status:
+    """Tells visitors where they stand."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._shared: tuple[Snapshot, bool, Shared] | None = None
+
+    def is_news(self, state: bytes) -> bool:
+        """Whether the line's state is another than a page shows: it changed between two polls, and no held answer
+        could tell. A page that says nothing learns nothing here.
+        """
+        shared = self._now()
+        return bool(state) and shared is not None and shared.state_json != state
+
+    def is_paused(self) -> bool:
+        """Nobody can be let in now: who was called waits as well."""
+        shared = self._now()
+        return shared is not None and shared.state == "held"
+
+    def facts(
+        self, visitor: Visitor, *, shown: int | None = None, first: bool = False, target: str | None = None
+    ) -> PageFacts:
+        """The facts for whoever this is. `shown` is the position last shown, which is never exceeded.
+
+        `first`: of a page, whose first poll comes 2 to 4 s later, or at once where the turn is near.
+        """
+        ticket, holds = visitor.ticket, visitor.holds
+        if holds is Holds.PASS:
+            return self._bare("admitted", target)
+        if ticket is None or holds is Holds.NOTHING:
+            return self._bare("none", target)
+        shared = self._now()
+        if shared is None:
+            return self._bare("held", target, ticket)
+        if holds is Holds.LAPSED:
+            return self._bare("lapsed", target, ticket, message=shared.message)
+        if holds is Holds.CALLED:
+            state = "held" if shared.state == "held" else "called"
+            hold_s = PAUSED_HOLD_S if state == "held" else 0
+            return self._bare(state, target, ticket, message=shared.message, position=1, next_poll_s=1.0, hold_s=hold_s)
+        ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
+        if first and not (wait is not None and wait[0] < SOON_S):
+            poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)
+        return PageFacts(
+            state=shared.state,
+            number=ticket.number,
+            position=ahead + 1,
+            ahead=ahead,
+            waiting=max(shared.waiting, ahead + 1),
+            rate_per_min=shared.rate_per_min,
+            wait_low_s=None if wait is None else int(wait[0]),
+            wait_high_s=None if wait is None else int(wait[1]) + 1,
+            next_poll_s=int(poll_s * 10) / 10,
+            hold_s=hold_s,
+            message=shared.message,
+            target=target,
+            server_time_ms=int(self.line.now_ms()),
+        )
+
+    def waiting_json(self, ticket: Ticket, shown: int | None) -> bytes | None:
+        """`facts` of somebody who waits, as JSON, without making them: the answer that is given most. A test holds the
+        two together. None before the first snapshot.
+        """
+        shared = self._now()
+        if shared is None:
+            return None
+        ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
+        return WAITING_JSON % (
+            shared.state_json,
+            ticket.number,
+            ahead + 1,
+            ahead,
+            shared.waiting if shared.waiting > ahead else ahead + 1,
+            shared.rate_json,
+            b"null" if wait is None else b'{"low":%d,"high":%d}' % (wait[0], wait[1] + 1),
+            int(poll_s * 10) / 10,
+            hold_s,
+            shared.message_json,
+            iso_time(int(self.line.now_ms())),
+        )
+
+    def _figures(
+        self, shared: Shared, ticket: Ticket, shown: int | None
+    ) -> tuple[int, tuple[float, float] | None, float, int]:
+        """(people ahead, the wait, seconds until the next poll, seconds to hold it)."""
+        snapshot = shared.snapshot
+        ahead = snapshot.table.ahead(snapshot.state.front, ticket.number)
+        if shown is not None and ahead >= shown:
+            ahead = max(0, shown - 1)
+        if shared.state == "held":
+            # Whoever would be near is told at once when the line goes on, so that it goes on in order.
+            if ahead < shared.limits.rate_per_s * HOLD_BELOW_S:
+                return ahead, None, 1.0, PAUSED_HOLD_S
+            return ahead, None, AWAY_POLL_S * spread(ticket.number), 0
+        wait = wait_range(ahead, shared.pace_per_s)
+        return ahead, wait, *next_poll(wait, ticket.number)
+
+    def _now(self) -> Shared | None:
+        """What is shared now; made anew when the snapshot changed, or Redis went away."""
+        snapshot, is_away = self.line.snapshot, self.line.is_away
+        known = self._shared
+        if known is not None and known[0] is snapshot and known[1] is is_away:
+            return known[2]
+        if snapshot is None:
+            return None
+        shared = Shared(snapshot, is_away=is_away)
+        self._shared = snapshot, is_away, shared
+        return shared
+
+    def _bare(
+        self,
+        state: str,
+        target: str | None,
+        ticket: Ticket | None = None,
+        *,
+        message: str | None = None,
+        position: int | None = None,
+        next_poll_s: float = AWAY_POLL_S,
+        hold_s: float = 0.0,
+    ) -> PageFacts:
+        return PageFacts(
+            state=state,
+            number=None if ticket is None else ticket.number,
+            position=position,
+            ahead=None if position is None else position - 1,
+            next_poll_s=next_poll_s,
+            hold_s=hold_s,
+            message=message,
+            target=target,
+            server_time_ms=int(self.line.now_ms()),
+        )

@@ -1,0 +1,75 @@
+"""The gateway's processes: a parent that listens, keeps Redis and the workers alive, and ends them in order.
+
+```
+parent ── listening sockets, signals                 run, parent.py
+  ├─ redis-server, if it is our own                  waitroom.store.embedded
+  ├─ worker ── uvicorn, app: a fresh interpreter     worker.py
+  └─ worker …  accepting from the same sockets, so that nothing is lost in the queue of a dead one
+```
+A worker that ends is started again: at once the first time, then after growing pauses. However the parent ends, the
+rest ends with it (waitroom.store.lifeline). SIGTERM and SIGINT stop in order; a second one stops at once.
+
+The settings travel to a worker as a value over a socket pair: a secret never stands in an environment or on a
+command line. Nothing is printed here.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from socket import socket
+
+from pydantic import SecretStr
+
+from waitroom.core.addresses import redis_url_shown
+from waitroom.core.settings import Settings
+from waitroom.serve.listening import CannotListen, listen, raise_file_limit
+from waitroom.serve.parent import Parent, noted_signals
+from waitroom.store.embedded import EmbeddedRedis, load_or_make_secret, start_embedded
+
+__all__ = ["CannotListen", "run"]
+
+APP = "waitroom.app:create_app"
+
+
+def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) -> int:
+    """Run the gateway until a signal; returns the exit status. Call from the main thread.
+
+    `announce` is given a few lines for people once the first worker takes requests: where it listens, what it
+    guards, which Redis it uses. `app` names the function that makes the app of a worker. Raises CannotListen,
+    EmbeddedUnavailable or DataFolderBusy, with what to do, before any worker runs.
+    """
+    raise_file_limit()
+    with ExitStack() as stack:
+        signals = stack.enter_context(noted_signals())
+        sockets = listen(settings.host, settings.port)
+        for each in sockets:
+            stack.callback(each.close)
+        lines = announcement(settings, sockets)
+
+        def announce_all() -> None:
+            for line in lines:
+                announce(line)
+
+        redis: EmbeddedRedis | None = None
+        if settings.redis_url is None:
+            redis = start_embedded(settings.data_dir)
+            stack.callback(redis.stop)
+            keys = settings.secret or (SecretStr(load_or_make_secret(settings.data_dir)),)
+            settings = settings.model_copy(update={"redis_url": SecretStr(redis.url), "secret": keys})
+        parent = Parent(settings, sockets, redis, signals, app=app, announce=announce_all)
+        stack.callback(parent.close)
+        return parent.watch()
+
+
+def announcement(settings: Settings, sockets: Sequence[socket]) -> list[str]:
+    """What an operator wants to read first. No password, no key."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    if settings.redis_url is None:
+        store = f"an embedded Redis in {settings.data_dir}"
+    else:
+        store = f"Redis at {redis_url_shown(settings.redis_url.get_secret_value())}"
+    guarded = ", ".join(settings.guard) or "nothing"
+    return [
+        f"Listening on http://{host}:{sockets[0].getsockname()[1]}",
+        f"Guarding {guarded} of {settings.origin} at {settings.rate}",
+        f"Keeping the line in {store}",
+    ]

@@ -1,0 +1,54 @@
+"""Where the gateway listens: its sockets, and how many connections they may bring."""
+
+import errno
+import resource
+import socket
+
+import structlog
+
+from waitroom.core.errors import WaitroomError
+
+BACKLOG = 2048
+
+log = structlog.get_logger()
+
+
+class CannotListen(WaitroomError):
+    """The address is taken, not ours, or not allowed; the text says what to do."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bound, listening sockets on every address of `host`; all on one port."""
+    sockets: list[socket.socket] = []
+    # One socket for each family: a dual one would show IPv4 clients as ::ffff:…, which no trusted network names.
+    hosts = ["::", "0.0.0.0"] if host == "::" else [host]  # noqa: S104
+    try:
+        for each in hosts:
+            for family, _, _, _, address in socket.getaddrinfo(each, port, type=socket.SOCK_STREAM):
+                sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+                sockets.append(sock)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.bind((address[0], sockets[0].getsockname()[1] or port, *address[2:]))
+                sock.listen(BACKLOG)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        advice = {
+            errno.EADDRINUSE: "is taken by another program; end that one, or set WAITROOM_PORT",
+            errno.EACCES: "needs more rights; set WAITROOM_PORT to 1024 or above",
+            errno.EADDRNOTAVAIL: "is no address of this machine; set WAITROOM_HOST",
+        }.get(error.errno or 0, f"cannot be listened on ({error.strerror}); set WAITROOM_HOST")
+        raise CannotListen(f"{host}:{port} {advice}.") from error
+    return sockets
+
+
+def raise_file_limit() -> None:
+    """Held polls are open connections: take as many files as we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError):  # macOS names a hard limit that it does not grant
+            log.debug("file_limit_kept", limit=soft)

@@ -1,0 +1,61 @@
+"""A worker: the app under our server, in an interpreter of its own, ended by the parent's signals.
+
+`python -m waitroom.serve.worker <channel> <listening socket>…`, as file numbers. The channel brings the task and
+takes one byte when the worker accepts connections.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import structlog
+from uvicorn.loops.auto import auto_loop_factory
+
+from waitroom import log as logging
+from waitroom.edge.server import make_server
+from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, receive_task
+
+log = structlog.get_logger()
+
+
+def main(arguments: Sequence[str]) -> int:
+    channel, *sockets = (socket.socket(fileno=int(number)) for number in arguments)
+    task = receive_task(channel)
+    logging.set_up(task.settings)
+    try:
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(work(task, channel, sockets))
+    except Exception:
+        log.exception("worker_failed")
+        return 1
+    return 0
+
+
+async def work(task: Task, channel: socket.socket, sockets: list[socket.socket]) -> None:
+    module, _, name = task.app.partition(":")
+    app = getattr(import_module(module), name)(task.settings, fresh_store=task.fresh_store)
+    server = make_server(
+        app,
+        stop_delay_ms=task.settings.stop_delay,
+        stop_limit_s=STOP_LIMIT_S,
+        on_start=lambda: channel.sendall(READY),
+        on_stop=app.stopping,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    try:
+        await app.open()
+        await server.serve(sockets=sockets)
+    finally:
+        try:
+            async with asyncio.timeout(1.0 if server.force_exit else CLOSE_S):
+                await app.close()
+        except TimeoutError:
+            log.warning("close_cut_short")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Shared state: everything that knows Redis. Nothing here knows HTTP."""

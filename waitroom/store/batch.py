@@ -1,0 +1,72 @@
+"""Gathers what arrives together into one call.
+
+One call of a kind is under way at a time: while Redis is slow the next batch grows instead of the number of calls.
+A single arrival goes at once, and so does whatever came in one turn of the loop; only where small batches follow
+each other closely is the next one given a few milliseconds to grow.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+MOST = 200
+GATHER_S = 0.001
+SMALL = 16
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Item, Answer]):
+    """`run` is given at most 200 items and answers in their order; its error is everybody's in the batch."""
+
+    def __init__(self, run: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
+        self._run = run
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._last_size = 0
+        self._last_at = 0.0
+
+    async def ask(self, item: Item) -> Answer:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._flush())
+        return await future
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(GATHER_S if self._is_hasty() else 0)
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                batch = [(item, future) for item, future in batch if not future.done()]
+                if not batch:
+                    continue
+                self._last_size = len(batch)
+                try:
+                    answers = await self._run([item for item, _ in batch])
+                except Exception as error:
+                    for _, future in batch:
+                        if not future.done():
+                            future.set_exception(error)
+                else:
+                    for (_, future), answer in zip(batch, answers, strict=True):
+                        if not future.done():
+                            future.set_result(answer)
+                finally:
+                    for _, future in batch:
+                        future.cancel()
+                self._last_at = asyncio.get_running_loop().time()
+        finally:
+            self._task = None
+
+    def _is_hasty(self) -> bool:
+        """The last call ended a moment ago and carried little."""
+        return self._last_size < SMALL and asyncio.get_running_loop().time() - self._last_at < GATHER_S
+
+    async def close(self) -> None:
+        """Whoever still waits is cancelled, also in a call that is under way."""
+        for _, future in self._waiting:
+            future.cancel()
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,63 @@
+"""The names of a room's keys: the one place that builds them.
+
+All share the hash tag of the room, so that they live on one node of a cluster.
+
+key                              type     what
+…:state                          hash     the room: generation, counters, meter, limits, phase; never expires
+…:beat:<gen>:<epoch>:<chunk>     string   presence bits of one epoch (15 s) of 65,536 places; away_after + 2 epochs
+…:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms; turn_held + claim_repeat
+                                          after the last turn in it lapsed; never while the front is in the chunk
+…:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
+…:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one
+…:ended                          zset     <gen>:<place> → when its pass was ended early (ms); the longest life of a pass
+…:door:<gen>                     zset     place → place: who stands at the door, in order; 60 s
+…:asked:<gen>                    zset     place → last asked (ms); 60 s
+…:table:<gen>                    string   what the holder of the lease publishes; 1 h after the last round
+…:lease                          string   who may move the front; 2 s
+…:init                           string   when a worker first found no room; 5 s
+…:reply:<call id>                string   the answer of a call, for its retry; 60 s
+…:minute:<t>                     hash     counters of one minute; 2 h
+…:workers                        zset     worker → last sync (ms); 60 s
+…:scratch:<worker>               string   bits on their way into a beat; gone within the script
+…:findings                       hash     what operators should know of → how often; 24 h after the last one
+…:log                            stream   what operators did, and recoveries (at most about 1,000); never expires
+"""
+
+
+class Keys:
+    """Key names of one room. Those that depend on a generation take it as an argument."""
+
+    __slots__ = ("active", "ended", "findings", "init", "lease", "log", "prefix", "state", "workers")
+
+    def __init__(self, room: str) -> None:
+        self.prefix = prefix = f"waitroom:{{{room}}}:"
+        self.state = prefix + "state"
+        self.active = prefix + "active"
+        self.ended = prefix + "ended"
+        self.findings = prefix + "findings"
+        self.lease = prefix + "lease"
+        self.init = prefix + "init"
+        self.workers = prefix + "workers"
+        self.log = prefix + "log"
+
+    def beat(self, generation: str, epoch: int, chunk: int) -> str:
+        return f"{self.prefix}beat:{generation}:{epoch}:{chunk}"
+
+    def claims(self, generation: str, chunk: int) -> tuple[str, str]:
+        """The hash and the bitmap of one chunk's claims."""
+        return f"{self.prefix}claims:{generation}:{chunk}", f"{self.prefix}claimed:{generation}:{chunk}"
+
+    def door(self, generation: str) -> tuple[str, str]:
+        return f"{self.prefix}door:{generation}", f"{self.prefix}asked:{generation}"
+
+    def table(self, generation: str) -> str:
+        return f"{self.prefix}table:{generation}"
+
+    def reply(self, call_id: str) -> str:
+        return f"{self.prefix}reply:{call_id}"
+
+    def minute(self, now_ms: float) -> str:
+        return f"{self.prefix}minute:{int(now_ms // 60_000)}"
+
+    def scratch(self, worker: str) -> str:
+        return f"{self.prefix}scratch:{worker}"

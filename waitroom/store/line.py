@@ -1,0 +1,357 @@
+"""A worker's view of the line: the snapshot every request reads, and the loop that renews it.
+
+Nothing waits for Redis here except `enter`, `claim` and `seat_end`. The loop never ends while the process
+lives: errors are logged, once per change.
+"""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.meter import Limits
+from waitroom.core.model import Snapshot, write_limits
+from waitroom.core.presence import Beats, epoch_of
+from waitroom.core.proofs import Proofs
+from waitroom.core.settings import Settings
+from waitroom.core.table import EMPTY
+from waitroom.store.batch import Batcher
+from waitroom.store.door import Door
+from waitroom.store.ended import Ended
+from waitroom.store.held import HeldPolls
+from waitroom.store.holder import Holder
+from waitroom.store.outbox import Outbox
+from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Room
+
+SYNC_S = 0.25
+FINDINGS_S = 5.0
+AWAY_S = 2.0
+CREATE_WAIT_MS = 2_000
+PROVISIONAL_MS = 30_000
+
+log = structlog.get_logger()
+Answer = TypeVar("Answer")
+
+
+class Line:
+    """One room, as one worker sees it. `snapshot` is None until the first sync."""
+
+    def __init__(
+        self, settings: Settings, room: Room, *, key_ids: Sequence[str] = (), fresh_store: bool = False
+    ) -> None:
+        self.settings = settings
+        self.room = room
+        self.worker = secrets.token_hex(8)
+        self.snapshot: Snapshot | None = None
+        self.held = HeldPolls()
+        self.door = Door(self._claim_for_door)
+        self.findings: Counter[str] = Counter()
+        self._findings_told_at = 0.0
+        self._key_ids = key_ids
+        self._fresh_store = fresh_store
+        self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
+        self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
+        self._proofs = Proofs()
+        self._outbox = Outbox()
+        self.ended = Ended(max(self.seat_ms(), settings.payment_held))
+        self._holder = Holder(room, self.worker, settings)
+        self._generation = ""
+        self._environment_applied = False
+        self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
+        self._synced_at = time.monotonic()
+        self._said = ""
+        self._is_closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+
+    async def open(self) -> None:
+        """Start the loop; returns at once, the first snapshot may take longer than that."""
+        self._synced_at = time.monotonic()
+        self._task = asyncio.create_task(self._run(), name="sync")
+
+    async def close(self) -> None:
+        """Stop the loop, after one last flush."""
+        self._is_closing = True
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(Exception):
+            await self._sync(last=True)
+        await self._enters.close()
+        await self._claims.close()
+        await self.room.close()
+
+    # What requests read: memory only.
+
+    @property
+    def is_away(self) -> bool:
+        """Redis has not answered for two seconds; at the start it is given as long."""
+        return time.monotonic() - self._synced_at >= AWAY_S
+
+    def now_ms(self) -> float:
+        """Redis time, as this worker knows it."""
+        return time.monotonic() * 1000 + self._offset_ms
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force; the settings' until the first snapshot."""
+        return self.snapshot.state.limits if self.snapshot else limits_of(self.settings)
+
+    @property
+    def is_flooded(self) -> bool:
+        """More than half of the last minute's provisional passes never came back, over all workers."""
+        return self._proofs.is_flooded
+
+    def renew(self, generation: str, place: int, end_ms: int, *, confirms: bool = False) -> None:
+        """Count a seat until `end_ms`, with the next sync; `confirms` a provisional pass."""
+        self._outbox.renew(generation, place, end_ms, confirms=confirms)
+
+    def end_pass(self, generation: str, place: int) -> None:
+        """The pass is worth nothing from now on, at any worker with its next sync, and the seat is free."""
+        self._outbox.renew(generation, place, 0, confirms=False)
+        self.ended.add((b"%b:%d" % (generation.encode(), place),), self.now_ms())
+
+    @property
+    def beats(self) -> Beats:
+        """Where requests note the places they have seen."""
+        return self._outbox.beats
+
+    # What waits for Redis.
+
+    async def enter(self, newcomer: Newcomer) -> Entry | None:
+        """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
+        if self.is_away:
+            raise StoreUnavailable("enter: Redis is away")
+        return await self._enters.ask(newcomer)
+
+    async def claim(self, claimant: Claimant, *, wait_s: float) -> Claimed:
+        """Claim a called place; up to `wait_s` at the door. Raises StoreUnavailable."""
+        if self.is_away:
+            raise StoreUnavailable("claim: Redis is away")
+        claimed = await self._claims.ask(claimant)
+        if claimed.outcome == "door" and wait_s > 0:
+            claimed = await self.door.wait(claimant, wait_s) or claimed
+        return claimed
+
+    async def seat_end(self, generation: str, place: int) -> int | None:
+        """When the seat of a pass that has run out ends (ms), if it is still counted."""
+        return await self.room.seat_end(generation, place, now_ms=self.now_ms())
+
+    def seat_ms(self) -> int:
+        """How long a pass lasts that is signed now."""
+        return self.settings.session_idle * 11 // 10
+
+    def provisional_ms(self) -> int:
+        """How long a seat taken on the spot is counted until its pass is seen again."""
+        return PROVISIONAL_MS
+
+    async def _enter_batch(self, newcomers: list[Newcomer]) -> list[Entry | None]:
+        call_id = secrets.token_hex(8)
+        return await self._patiently("enter", lambda: self._enter_once(newcomers, call_id))
+
+    async def _claim_batch(self, claimants: list[Claimant]) -> list[Claimed]:
+        call_id = secrets.token_hex(8)
+        return await self._patiently("claim", lambda: self._claim_once(claimants, call_id))
+
+    async def _patiently(self, what: str, call: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
+        """Up to three tries, each after another sync: the call carries an id, so a try that was executed and lost its
+        answer is not executed again. Raises StoreUnavailable.
+        """
+        last = StoreUnavailable(f"{what}: no snapshot yet")
+        for _ in range(3):
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                last = error
+                if self.is_away:
+                    break
+            except (AdoptNeeded, GenerationGone) as error:
+                last = StoreUnavailable(f"{what}: {type(error).__name__}")
+            await self._next_sync()
+        raise last
+
+    async def _enter_once(self, newcomers: list[Newcomer], call_id: str) -> list[Entry | None]:
+        if self.snapshot is None:
+            raise StoreUnavailable("enter: no snapshot yet")
+        return await self.room.enter(
+            self.snapshot.state.generation,
+            self.snapshot.state.issued,
+            newcomers,
+            call_id=call_id,
+            seat_ms=self.provisional_ms(),
+            now_ms=self.now_ms(),
+        )
+
+    async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
+        """One call, in order of place; the answers in the order given."""
+        if self.snapshot is None:
+            raise StoreUnavailable("claim: no snapshot yet")
+        order = sorted(range(len(claimants)), key=lambda index: claimants[index].place)
+        claims = await self.room.claim(
+            self.snapshot.state.generation,
+            [claimants[index] for index in order],
+            call_id=call_id,
+            seat_ms=self.seat_ms(),
+            repeat_ms=self.settings.claim_repeat,
+            now_ms=self.now_ms(),
+        )
+        answers = dict(zip(order, claims, strict=True))
+        return [answers[index] for index in range(len(claimants))]
+
+    async def _claim_for_door(self, claimants: list[Claimant]) -> list[Claimed]:
+        """From within the loop: not repeated here, where the next sync would wait for itself."""
+        return await self._claim_once(claimants, secrets.token_hex(8))
+
+    async def _next_sync(self) -> None:
+        self._moved.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._moved.wait()
+
+    # The loop.
+
+    async def _run(self) -> None:
+        # Python 3.11's wait_for, in which the client sends, may swallow a cancellation: the flag ends the loop then.
+        while not self._is_closing:
+            started = time.monotonic()
+            try:
+                await self._sync()
+                self._say("")
+                await self._apply_environment()
+                if self.snapshot is not None and self.snapshot.is_holder:
+                    await self._holder.attend(self.snapshot)
+                await self.door.ask()
+                await self._tell_findings()
+            except AdoptNeeded:
+                await self._recover()
+            except GenerationGone:
+                await self._follow_reset()
+            except StoreUnavailable as error:
+                self._say(str(error))
+            except Exception as error:
+                self._say(repr(error))
+                log.exception("sync_failed", room=self.settings.room)
+            spent = time.monotonic() - started
+            await asyncio.sleep(max(0.02, SYNC_S * random.uniform(0.9, 1.1) - spent))  # noqa: S311
+
+    async def _sync(self, *, last: bool = False) -> None:
+        before = self.snapshot
+        sent_at = time.monotonic()
+        parcel = self._outbox.take(before if self._generation else None, everything=last)
+        try:
+            snapshot = await self.room.sync(
+                self._generation,
+                self.worker,
+                key_ids=self._key_ids,
+                wants_lease=not last and before is not None and self._holder.wants_lease(sent_at),
+                known=before.table if before else None,
+                known_version=before.state.table_version if before and before.table is not EMPTY else "",
+                renewals=parcel.renewals,
+                confirmed=parcel.confirmed,
+                beats=parcel.beats,
+                epoch=epoch_of(self.now_ms()),
+                away_after_ms=self.settings.away_after,
+                ended_since_ms=before.now_ms - 1000 if before else 0,
+                ended_kept_ms=self.ended.kept_ms,
+            )
+        except Exception:
+            self._outbox.give_back(parcel)
+            raise
+        heard_at = time.monotonic()
+        self._offset_ms = snapshot.now_ms - (sent_at + heard_at) / 2 * 1000
+        self._hear(heard_at)
+        self.snapshot = snapshot
+        self._generation = snapshot.state.generation
+        self._moved.set()
+        self.ended.add(snapshot.ended, snapshot.now_ms)
+        self._proofs.add(snapshot.now_ms, snapshot.state.on_the_spot, snapshot.state.confirmed)
+        if before is not None:
+            self._wake(before, snapshot)
+            if snapshot.state.hole != before.state.hole and snapshot.state.ordinal == before.state.ordinal:
+                # Another worker adopted; this one may remember more.
+                await self.room.adopt(before, session_idle_ms=self.seat_ms())
+
+    def _hear(self, at_s: float) -> None:
+        """Redis answered. Whoever was told that the line is paused is told that it goes on."""
+        was_away, self._synced_at = self.is_away, at_s
+        if was_away:
+            self.held.wake_all()
+
+    def _wake(self, before: Snapshot, after: Snapshot) -> None:
+        """Answer the held polls of those for whom something changed."""
+        old, new = before.state, after.state
+        if old.generation != new.generation or old.message != new.message or old.limits.hold != new.limits.hold:
+            self.held.wake_all()
+        elif new.front > old.front:
+            self.held.wake(old.front, new.front)
+
+    async def _recover(self) -> None:
+        """Redis has no room, or another server's: adopt it with what this worker remembers, or create one."""
+        self._holder.step_down()
+        try:
+            if await self.room.adopt(self.snapshot, session_idle_ms=self.seat_ms()):
+                log.warning("store_adopted", room=self.settings.room)
+            else:
+                wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
+                if await self.room.create(limits_of(self.settings), wait_ms=wait_ms) == "ok":
+                    log.info("room_created", room=self.settings.room)
+            # Not away: whoever comes now waits a moment for the room instead of being sent off.
+            self._hear(time.monotonic())
+        except StoreUnavailable as error:
+            self._say(str(error))
+
+    async def _tell_findings(self) -> None:
+        """What operators should know of, every five seconds if there is anything."""
+        now = time.monotonic()
+        if self.findings and now - self._findings_told_at >= FINDINGS_S:
+            self._findings_told_at = now
+            findings, self.findings = self.findings, Counter()
+            await self.room.note(findings)
+
+    async def _apply_environment(self) -> None:
+        """Once in a worker's life: the environment's limits, if they are not the ones last put in force from there."""
+        if self._environment_applied:
+            return
+        fields = write_limits(limits_of(self.settings))
+        change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
+        self._environment_applied = True
+        if change.applied and change.before != change.after:
+            log.info("limits_changed", room=self.settings.room, by="environment")
+
+    async def _follow_reset(self) -> None:
+        """The room started a new generation: what was seen of the old one means nothing in the new.
+
+        Unless it is the room that is old: adopted from a memory that missed a reset. Then this one's counts.
+        """
+        try:
+            await self.room.adopt(self.snapshot, session_idle_ms=self.seat_ms())
+        except StoreUnavailable as error:
+            self._say(str(error))
+            return
+        self._generation = ""
+        self._outbox.forget_beats()
+        self._holder.step_down()
+
+    def _say(self, error: str) -> None:
+        """Log a change between well and ill, once."""
+        kind = error.split(":")[0]
+        if kind != self._said:
+            self._said = kind
+            if error:
+                log.error("store_away", room=self.settings.room, cause=error)
+            else:
+                log.info("store_back", room=self.settings.room)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits as the environment sets them."""
+    rate = settings.rate
+    return Limits(rate.per_s, settings.burst_now, settings.max_active, rate.unlimited, rate.hold)

@@ -1,0 +1,43 @@
+-- Take over a Redis that restarted, failed over or came back empty: the maximum of what it has and what the caller
+-- remembers. The first caller makes room for numbers nobody remembers; later ones merge and change nothing else.
+-- KEYS  state, active, log
+-- ARGV  '', seats remembered, session_idle (ms), then fields and values of the state remembered (may be none)
+-- Reply 'ok' · 'nothing': no state here and none remembered
+local kept = {}
+local flat = redis.call('HGETALL', STATE)
+for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
+local mine = {}
+for i = 4, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
+if not kept.generation and not mine.generation then return {'nothing'} end
+local id = server_id()
+local first = kept.server ~= id
+
+-- The higher ordinal wins; of two rooms of one ordinal, the one that Redis still has.
+if not kept.generation or tonumber(mine.ordinal or 0) > tonumber(kept.ordinal) then
+  first = true
+  for field, value in pairs(mine) do redis.call('HSET', STATE, field, value); kept[field] = value end
+elseif mine.generation == kept.generation then
+  for _, field in ipairs({'issued', 'front', 'last', 'lapsed', 'usable', 'admitted', 'on_the_spot', 'confirmed', 'hole', 'hole_end'}) do
+    if tonumber(mine[field]) > tonumber(kept[field]) then
+      redis.call('HSET', STATE, field, mine[field])
+      kept[field] = mine[field]
+    end
+  end
+  -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole.
+  local known = tonumber(mine.issued)
+  if not first and known > tonumber(kept.hole) and known < tonumber(kept.hole_end) then
+    redis.call('HSET', STATE, 'hole', mine.issued)
+  end
+end
+if not first then return {'ok'} end
+
+local now = (CLOCK[1] - tonumber(kept.created)) * 1e6 + CLOCK[2]
+local issued = tonumber(kept.issued)
+local above = (math.floor(issued / 65536) + 3) * 65536
+local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
+redis.call('HSET', STATE, 'server', id, 'hole', whole(issued), 'hole_end', whole(above), 'issued', whole(above),
+  'next_at', micros(now + HORIZON + tonumber(kept.burst) * 1e6 / tonumber(kept.rate)), 'gap', whole(now_ms),
+  'released', whole(now_ms), 'ghosts', whole(math.max(0, tonumber(ARGV[2]) - seats)),
+  'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
+return {'ok'}

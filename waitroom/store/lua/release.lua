@@ -1,0 +1,29 @@
+-- Move the front, publish the table, and only then keep the lease.
+-- KEYS  state, lease, table, active, then the claims keys whose places have not all lapsed, behind the front
+-- ARGV  generation, worker, front, lapsed, soon, how long claims are kept (ms), table, its version
+-- Reply ok · 'lost' without the lease · 'gap' after 5 s without a release: nothing moved, absence has to be found anew
+--       · 'refused' for a front beyond issued. The front never goes back.
+local r, refusal = open_room(ARGV[1])
+if not r then return refusal end
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'lost'} end
+local front, lapsed = tonumber(ARGV[3]), tonumber(ARGV[4])
+if front > r.issued then return {'refused'} end
+
+local since = now_ms - r.released
+redis.call('HSET', STATE, 'released', whole(now_ms))
+if since > 5000 or since < -5000 then
+  redis.call('HSET', STATE, 'gap', whole(now_ms))
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)
+  return {'gap'}
+end
+
+-- The clock of turn_held runs only while a claim could have succeeded.
+local full = r.max_active > 0 and seats_taken(r, KEYS[4]) >= r.max_active
+if not r.hold and not full and since > 0 and since <= 1000 then redis.call('HINCRBY', STATE, 'usable', whole(since)) end
+
+redis.call('HSET', STATE, 'front', whole(math.max(front, r.front)), 'lapsed', whole(math.max(lapsed, r.lapsed)),
+  'soon', ARGV[5], 'soon_at', whole(now_ms), 'table_version', ARGV[8])
+redis.call('SET', KEYS[3], ARGV[7], 'PX', 3600000)
+for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)
+return {'ok'}

@@ -1,0 +1,76 @@
+"""A look at a room from outside, by plain reads: for people and programs that watch. Changes nothing there."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.exceptions import RedisError
+
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.estimate import flow_per_s
+from waitroom.core.meter import Limits
+from waitroom.core.model import State, read_state
+from waitroom.core.table import EMPTY, decode
+from waitroom.store.room import Room
+from waitroom.store.scripts import CALL_S
+
+WORKER_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The room at one moment of Redis time. Counts are of people; `waiting` counts those present.
+
+    `findings`: what operators should know of, and how often it happened, the most frequent first.
+    """
+
+    state: State
+    now_ms: int
+    waiting: int
+    inside: int
+    door: int
+    workers: int
+    admitted_per_min: float
+    findings: tuple[tuple[str, int], ...]
+
+    @property
+    def limits(self) -> Limits:
+        return self.state.limits
+
+    @property
+    def message(self) -> str:
+        return self.state.message
+
+
+async def overview(room: Room) -> Overview | None:
+    """The room now; None where this Redis has no such room. Raises StoreUnavailable."""
+    client, keys = cast(Any, room.client), room.keys
+    try:
+        async with asyncio.timeout(2 * CALL_S):
+            seconds, micros = await client.time()
+            now_ms = seconds * 1000 + micros // 1000
+            fields: dict[bytes, bytes] = await client.hgetall(keys.state)
+            if not fields:
+                return None
+            state = read_state({name.decode(): value.decode() for name, value in fields.items()})
+            async with client.pipeline(transaction=False) as reads:
+                reads.zcount(keys.active, f"({now_ms}", "+inf")
+                reads.zcard(keys.door(state.generation)[0])
+                reads.zcount(keys.workers, now_ms - WORKER_MS, "+inf")
+                reads.get(keys.table(state.generation))
+                reads.hgetall(keys.findings)
+                inside, door, workers, blob, findings = await reads.execute()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"overview: {type(error).__name__}: {error}") from error
+    table = decode(blob) if blob else EMPTY
+    ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
+    return Overview(
+        state=state,
+        now_ms=now_ms,
+        waiting=table.ahead(state.front, state.issued),
+        inside=inside + ghosts,
+        door=door,
+        workers=workers,
+        findings=tuple(sorted(((k.decode(), int(v)) for k, v in findings.items()), key=lambda found: -found[1])),
+        admitted_per_min=flow_per_s(table.facts.flow)[0] * 60,
+    )

@@ -1,0 +1,305 @@
+"""The verbs of a room: each is one script, one atomic step. Values in, values out; no memory of its own."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from redis.asyncio import Redis
+
+from waitroom.core.errors import StoreUnavailable, WaitroomError
+from waitroom.core.meter import Limits
+from waitroom.core.model import Snapshot, State, read_limits, read_state, write_limits
+from waitroom.core.presence import EPOCH_MS, chunk_of
+from waitroom.core.table import EMPTY, Table, decode
+from waitroom.store.keys import Keys
+from waitroom.store.scripts import Value, connect, read_score, run
+
+HOUR_MS = 3_600_000
+
+
+MOST_FINDINGS = 200
+
+
+class AdoptNeeded(WaitroomError):
+    """Redis has no room, or one that belongs to another server."""
+
+
+class GenerationGone(WaitroomError):
+    """The room was reset: the caller's generation is no longer valid."""
+
+
+class Newcomer(NamedTuple):
+    """A visitor at the door of the room. `visitor` is 32 hex digits."""
+
+    visitor: str
+    may_take_number: bool
+    may_come_on_the_spot: bool
+
+
+class Entry(NamedTuple):
+    """What became of a newcomer: a number, and if let in on the spot when the admission begins (ms, Redis time)."""
+
+    generation: str
+    number: int
+    admit_ms: float | None
+
+
+class Claimant(NamedTuple):
+    place: int
+    visitor: str
+
+
+class Claimed(NamedTuple):
+    """The answer to a claim; `admit_ms` with admit and again, `rank` at the door."""
+
+    outcome: Literal["admit", "again", "door", "waiting", "lapsed", "taken"]
+    admit_ms: float | None = None
+    rank: int = 0
+
+
+class Renewal(NamedTuple):
+    """The seat of an admitted visitor: `end_ms` of the pass just signed; 0 ends the pass and gives the seat back."""
+
+    generation: str
+    place: int
+    end_ms: int
+
+
+class Beat(NamedTuple):
+    chunk: int
+    offset: int
+    bits: bytes
+
+
+class Look(NamedTuple):
+    """Bits of one chunk: seen in the last epochs, claimed."""
+
+    seen: bytes
+    claimed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Limits and message before and after; `applied` is False where the environment's were in force already."""
+
+    applied: bool
+    before: Limits
+    after: Limits
+    message_before: str
+    message_after: str
+
+
+def checked(reply: list[Any]) -> list[Any]:
+    """The reply behind 'ok'. Raises what every script may refuse with."""
+    match reply[0]:
+        case b"adopt":
+            raise AdoptNeeded
+        case b"generation":
+            raise GenerationGone
+        case b"ok":
+            return reply[1:]
+        case other:
+            raise StoreUnavailable(f"unexpected answer {other!r}")
+
+
+def pairs(flat: Sequence[bytes]) -> dict[str, str]:
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+
+class Room:
+    """One room in one Redis. A verb that cannot be done raises StoreUnavailable, AdoptNeeded or GenerationGone."""
+
+    def __init__(self, client: Redis, name: str) -> None:
+        self.client = client
+        self.keys = Keys(name)
+
+    @classmethod
+    def connect(cls, url: str, name: str) -> "Room":
+        """Makes no connection yet."""
+        return cls(connect(url), name)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+    async def create(self, limits: Limits, *, wait_ms: int) -> Literal["ok", "exists", "wait"]:
+        """A fresh room, where none is. Until `wait_ms` have passed it answers *wait*: who remembers may adopt."""
+        fields = flatten(write_limits(limits))
+        keys = [self.keys.state, self.keys.init, self.keys.log]
+        reply = await run(self.client, "create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
+        return reply[0].decode()  # type: ignore[no-any-return]
+
+    async def adopt(self, remembered: Snapshot | None, *, session_idle_ms: int) -> bool:
+        """Take over what Redis came back with, merged with what this worker remembers; False if there is nothing."""
+        fields = {} if remembered is None else {k: v for k, v in remembered.state.fields.items() if k != "server"}
+        seats = 0 if remembered is None else remembered.seats
+        keys = [self.keys.state, self.keys.active, self.keys.log]
+        reply = await run(self.client, "adopt", keys, ["", seats, session_idle_ms, *flatten(fields)])
+        return bool(reply[0] == b"ok")
+
+    async def enter(
+        self, generation: str, issued: int, newcomers: Sequence[Newcomer], *, call_id: str, seat_ms: int, now_ms: float
+    ) -> list[Entry | None]:
+        """Numbers for newcomers, at most 200; None for one who may take no number and cannot come in on the spot.
+
+        `issued` is a hint, of the caller's snapshot. Repeating a `call_id` within 60 s repeats the answer.
+        """
+        chunk = chunk_of(issued)
+        args: list[Value] = []
+        for visitor, may_number, may_spot in newcomers:
+            args += (visitor, ("n" if may_number else "") + ("s" if may_spot else ""))
+        while True:
+            keys = [self.keys.state, self.keys.reply(call_id), self.keys.active, self.keys.door(generation)[0]]
+            keys += [
+                self.keys.minute(now_ms),
+                *self.keys.claims(generation, chunk),
+                *self.keys.claims(generation, chunk + 1),
+            ]
+            reply = await run(self.client, "enter", keys, [generation, chunk, seat_ms, *args])
+            if reply[0] != b"stale":
+                break
+            chunk = chunk_of(int(reply[1]))
+        number, created, *outcomes = checked(reply)
+        entries: list[Entry | None] = []
+        next_number = int(number)
+        for outcome in outcomes:
+            if outcome == b"":
+                entries.append(None)
+                continue
+            entries.append(Entry(generation, next_number, None if outcome == b"w" else epoch_ms(created, outcome)))
+            next_number += 1
+        return entries
+
+    async def claim(
+        self,
+        generation: str,
+        claimants: Sequence[Claimant],
+        *,
+        call_id: str,
+        seat_ms: int,
+        repeat_ms: int,
+        now_ms: float,
+    ) -> list[Claimed]:
+        """Called visitors ask to be let in; in the order given, which must be that of their places. At most 200."""
+        chunks = sorted({chunk_of(claimant.place) for claimant in claimants})
+        index = {chunk: 8 + 2 * at for at, chunk in enumerate(chunks)}
+        keys = [self.keys.state, self.keys.reply(call_id), self.keys.active, *self.keys.door(generation)]
+        keys += [self.keys.minute(now_ms), self.keys.ended]
+        for chunk in chunks:
+            keys += self.keys.claims(generation, chunk)
+        args: list[Value] = [generation, seat_ms, repeat_ms]
+        for place, visitor in claimants:
+            args += (place, visitor, index[chunk_of(place)])
+        created, *flat = checked(await run(self.client, "claim", keys, args))
+        claims = []
+        for what, value in zip(flat[::2], flat[1::2], strict=True):
+            outcome = what.decode()
+            admit = epoch_ms(created, value) if outcome in ("admit", "again") else None
+            claims.append(Claimed(outcome, admit, int(value) if outcome == "door" else 0))
+        return claims
+
+    async def sync(
+        self,
+        generation: str,
+        worker: str,
+        *,
+        key_ids: Sequence[str] = (),
+        wants_lease: bool = False,
+        known: Table | None = None,
+        known_version: str = "",
+        renewals: Sequence[Renewal] = (),
+        confirmed: int = 0,
+        beats: Sequence[Beat] = (),
+        epoch: int = 0,
+        away_after_ms: int = HOUR_MS,
+        ended_since_ms: int = 0,
+        ended_kept_ms: int = HOUR_MS,
+    ) -> Snapshot:
+        """Flush what this worker has, fetch what is. `generation` '' takes any (then without beats).
+
+        `ended_since_ms` asks for the passes that ended early since then; those are kept for `ended_kept_ms`.
+        Beats of `epoch` are kept as long as they count for somebody seen then.
+        """
+        gen = generation or "none"
+        keys = [self.keys.state, self.keys.lease, self.keys.table(gen), self.keys.active, *self.keys.door(gen)]
+        keys += [self.keys.workers, self.keys.scratch(worker), self.keys.ended]
+        keys += [self.keys.beat(gen, epoch, beat.chunk) for beat in beats]
+        args: list[Value] = [generation, ":".join((worker, *key_ids)), int(wants_lease), known_version or "-"]
+        args += (confirmed, away_after_ms + 2 * EPOCH_MS, ended_since_ms, ended_kept_ms, len(renewals))
+        for renewal in renewals:
+            args += (f"{renewal.generation}:{renewal.place}", renewal.end_ms)
+        for beat in beats:
+            args += (beat.offset, beat.bits)
+        now_ms, holder, seats, door, workers, ended, blob, *flat = checked(await run(self.client, "sync", keys, args))
+        state = read_state(pairs(flat))
+        table = EMPTY
+        if blob:
+            table = decode(blob)
+        elif known is not None and state.table_version == known_version:
+            table = known
+        held_keys = frozenset(key.decode() for member in workers for key in member.split(b":")[1:])
+        return Snapshot(state, now_ms, seats, door, len(workers), held_keys, bool(holder), table, tuple(ended))
+
+    async def look(
+        self, generation: str, worker: str, chunks: Sequence[int], epochs: range, *, door_from: int
+    ) -> tuple[list[int], list[Look]]:
+        """(places at the door from `door_from` on, bits of each chunk)."""
+        keys = [self.keys.state, self.keys.door(generation)[0], self.keys.scratch(worker)]
+        for chunk in chunks:
+            keys.append(self.keys.claims(generation, chunk)[1])
+            keys += [self.keys.beat(generation, epoch, chunk) for epoch in epochs]
+        door, *flat = checked(await run(self.client, "look", keys, [generation, len(epochs), door_from]))
+        looks = [Look(seen, claimed) for seen, claimed in zip(flat[::2], flat[1::2], strict=True)]
+        return [int(place) for place in door], looks
+
+    async def release(
+        self, generation: str, worker: str, *, front: int, lapsed: int, soon: int, table: Table, keep_ms: int
+    ) -> Literal["ok", "lost", "gap", "refused"]:
+        """Move the front and publish the table; needs the lease, and keeps it. Never moves the front back."""
+        keys = [self.keys.state, self.keys.lease, self.keys.table(generation), self.keys.active]
+        for chunk in range(chunk_of(lapsed), chunk_of(front)):
+            keys += self.keys.claims(generation, chunk)
+        args: list[Value] = [generation, worker, front, lapsed, soon, keep_ms, table.encode(), secrets.token_hex(6)]
+        reply = await run(self.client, "release", keys, args)
+        if reply[0] in (b"lost", b"gap", b"refused"):
+            return reply[0].decode()  # type: ignore[no-any-return]
+        checked(reply)
+        return "ok"
+
+    async def seat_end(self, generation: str, place: int, *, now_ms: float) -> int | None:
+        """The end (ms) of a seat that is still counted, else None."""
+        end = await read_score(self.client, self.keys.active, f"{generation}:{place}")
+        return int(end) if end is not None and end > now_ms else None
+
+    async def note(self, findings: Mapping[str, int]) -> None:
+        """Count findings for `waitroom status`; at most 200 different ones are kept."""
+        args: list[Value] = ["", MOST_FINDINGS]
+        for what, times in findings.items():
+            args += (what, times)
+        await run(self.client, "note", [self.keys.state, self.keys.findings], args)
+
+    async def configure(self, fields: Mapping[str, str], *, by: str, digest: str = "", generation: str = "") -> Change:
+        """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force."""
+        args: list[Value] = [generation, by, digest, *flatten(fields)]
+        applied, *flat = checked(await run(self.client, "configure", [self.keys.state, self.keys.log], args))
+        before = pairs(flat)
+        after = before | dict(fields) if applied else before
+        return Change(bool(applied), read_limits(before), read_limits(after), before["message"], after["message"])
+
+    async def reset(self, state: State, *, by: str, keep_ms: int) -> str:
+        """Start a new generation; its id. Tickets of the old one are void, people inside stay."""
+        generation = secrets.token_hex(8)
+        keys = [self.keys.state, self.keys.log, *self.keys.door(state.generation)]
+        for chunk in range(chunk_of(state.lapsed), chunk_of(state.front) + 1):
+            keys += self.keys.claims(state.generation, chunk)
+        checked(await run(self.client, "reset", keys, [state.generation, generation, by, keep_ms]))
+        return generation
+
+
+def epoch_ms(created_s: bytes, at_us: bytes) -> float:
+    """Meter time → ms since 1970."""
+    return int(created_s) * 1000 + float(at_us) / 1000
+
+
+def flatten(fields: Mapping[str, str]) -> list[Value]:
+    return [part for pair in fields.items() for part in pair]
