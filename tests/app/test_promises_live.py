@@ -3,12 +3,15 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.support import Shop, Story, most_in_window, running_gateway, running_redis, running_shop, wait_in_line
 from waitroom.demo.browser import Browser
 
 RATE, BURST, VISITORS = 20, 20, 300
 
 
+@pytest.mark.timed
 async def test_no_window_sees_more_than_the_rate_and_the_line_uses_all_of_it() -> None:
     """P1, P3, P4: 300 visitors at 20/s over two workers; what counts is when they reach the shop."""
     with running_redis() as redis:
@@ -66,6 +69,7 @@ async def test_a_full_room_is_handed_out_in_order_and_never_overfull() -> None:
     assert_nobody_was_overtaken(shop, stories)
 
 
+@pytest.mark.timed
 async def test_people_who_leave_do_not_slow_the_line() -> None:
     """P8: every second visitor goes away right after the page; the others come in at the full rate all the same."""
     with running_redis() as redis:
@@ -86,6 +90,7 @@ async def test_people_who_leave_do_not_slow_the_line() -> None:
     assert used >= 0.97
 
 
+@pytest.mark.timed
 async def test_the_position_falls_by_those_who_left_within_away_after() -> None:
     """P8, P11: ten people stand behind 300 who have gone; the rate alone would take five minutes to show it."""
     with running_redis() as redis:
