@@ -30,7 +30,7 @@ async def working(url: str) -> AsyncIterator[Line]:
 async def until(line: Line, holds: Callable[[Snapshot], bool]) -> Snapshot:
     async with asyncio.timeout(5):
         while line.snapshot is None or not holds(line.snapshot):
-            await line._next_sync()
+            await line.next_sync()
     return line.snapshot
 
 
@@ -50,7 +50,7 @@ async def lose_all_but(line: Line, stale: Snapshot | None, monkeypatch: pytest.M
         return await sync(*arguments, **named)
 
     monkeypatch.setattr(line.room, "sync", sync_after)
-    await line._next_sync()
+    await line.next_sync()
     await line.room.client.flushall()
     await line.room.adopt(stale, session_idle_ms=SETTINGS.session_idle)
     adopted.set()

@@ -116,8 +116,7 @@ async def test_what_hundreds_of_simultaneous_actors_may_never_see(max_active: in
             crowd.lines.remove(holder)
             assert holder._task is not None
             holder._task.cancel()  # without a last word: no flush, no release, its batches and door are lost
-            await holder._enters.close()
-            await holder._claims.close()
+            await holder.asking.close()
             holder.held.close()
             await asyncio.sleep(0.5)
             crowd.lines.append(await start())

@@ -1,7 +1,7 @@
 """A worker's view of the line: the snapshot every request reads, and the loop that renews it.
 
-Nothing waits for Redis here except `enter`, `claim` and `seat_end`. The loop never ends while the process
-lives: errors are logged, once per change.
+What waits for Redis is in `store/asking.py`. The loop never ends while the process lives: errors are logged, once
+per change.
 """
 
 import asyncio
@@ -10,8 +10,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import structlog
 
@@ -22,13 +21,12 @@ from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
-from waitroom.store.batch import Batcher
-from waitroom.store.door import Door
+from waitroom.store.asking import Asking
 from waitroom.store.ended import Ended
 from waitroom.store.held import HeldPolls
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
-from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Room
+from waitroom.store.room import AdoptNeeded, GenerationGone, Room
 
 SYNC_S = 0.25
 FINDINGS_S = 5.0
@@ -37,7 +35,6 @@ CREATE_WAIT_MS = 2_000
 PROVISIONAL_MS = 30_000
 
 log = structlog.get_logger()
-Answer = TypeVar("Answer")
 
 
 class Line:
@@ -51,13 +48,12 @@ class Line:
         self.worker = secrets.token_hex(8)
         self.snapshot: Snapshot | None = None
         self.held = HeldPolls()
-        self.door = Door(self._claim_for_door)
         self.findings: Counter[str] = Counter()
         self._findings_told_at = 0.0
         self._key_ids = key_ids
         self._fresh_store = fresh_store
-        self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
-        self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
+        self.asking = Asking(self)
+        self.enter, self.claim, self.seat_end = self.asking.enter, self.asking.claim, self.asking.seat_end
         self._proofs = Proofs()
         self._outbox = Outbox()
         self.ended = Ended(max(self.seat_ms(), settings.payment_held))
@@ -85,8 +81,7 @@ class Line:
                 await self._task
         with contextlib.suppress(Exception):
             await self._sync(last=True)
-        await self._enters.close()
-        await self._claims.close()
+        await self.asking.close()
         await self.room.close()
 
     # What requests read: memory only.
@@ -124,27 +119,6 @@ class Line:
         """Where requests note the places they have seen."""
         return self._outbox.beats
 
-    # What waits for Redis.
-
-    async def enter(self, newcomer: Newcomer) -> Entry | None:
-        """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
-        if self.is_away:
-            raise StoreUnavailable("enter: Redis is away")
-        return await self._enters.ask(newcomer)
-
-    async def claim(self, claimant: Claimant, *, wait_s: float) -> Claimed:
-        """Claim a called place; up to `wait_s` at the door. Raises StoreUnavailable."""
-        if self.is_away:
-            raise StoreUnavailable("claim: Redis is away")
-        claimed = await self._claims.ask(claimant)
-        if claimed.outcome == "door" and wait_s > 0:
-            claimed = await self.door.wait(claimant, wait_s) or claimed
-        return claimed
-
-    async def seat_end(self, generation: str, place: int) -> int | None:
-        """When the seat of a pass that has run out ends (ms), if it is still counted."""
-        return await self.room.seat_end(generation, place, now_ms=self.now_ms())
-
     def seat_ms(self) -> int:
         """How long a pass lasts that is signed now."""
         return self.settings.session_idle * 11 // 10
@@ -153,64 +127,8 @@ class Line:
         """How long a seat taken on the spot is counted until its pass is seen again."""
         return PROVISIONAL_MS
 
-    async def _enter_batch(self, newcomers: list[Newcomer]) -> list[Entry | None]:
-        call_id = secrets.token_hex(8)
-        return await self._patiently("enter", lambda: self._enter_once(newcomers, call_id))
-
-    async def _claim_batch(self, claimants: list[Claimant]) -> list[Claimed]:
-        call_id = secrets.token_hex(8)
-        return await self._patiently("claim", lambda: self._claim_once(claimants, call_id))
-
-    async def _patiently(self, what: str, call: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
-        """Up to three tries, each after another sync: the call carries an id, so a try that was executed and lost its
-        answer is not executed again. Raises StoreUnavailable.
-        """
-        last = StoreUnavailable(f"{what}: no snapshot yet")
-        for _ in range(3):
-            try:
-                return await call()
-            except StoreUnavailable as error:
-                last = error
-                if self.is_away:
-                    break
-            except (AdoptNeeded, GenerationGone) as error:
-                last = StoreUnavailable(f"{what}: {type(error).__name__}")
-            await self._next_sync()
-        raise last
-
-    async def _enter_once(self, newcomers: list[Newcomer], call_id: str) -> list[Entry | None]:
-        if self.snapshot is None:
-            raise StoreUnavailable("enter: no snapshot yet")
-        return await self.room.enter(
-            self.snapshot.state.generation,
-            self.snapshot.state.issued,
-            newcomers,
-            call_id=call_id,
-            seat_ms=self.provisional_ms(),
-            now_ms=self.now_ms(),
-        )
-
-    async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
-        """One call, in order of place; the answers in the order given."""
-        if self.snapshot is None:
-            raise StoreUnavailable("claim: no snapshot yet")
-        order = sorted(range(len(claimants)), key=lambda index: claimants[index].place)
-        claims = await self.room.claim(
-            self.snapshot.state.generation,
-            [claimants[index] for index in order],
-            call_id=call_id,
-            seat_ms=self.seat_ms(),
-            repeat_ms=self.settings.claim_repeat,
-            now_ms=self.now_ms(),
-        )
-        answers = dict(zip(order, claims, strict=True))
-        return [answers[index] for index in range(len(claimants))]
-
-    async def _claim_for_door(self, claimants: list[Claimant]) -> list[Claimed]:
-        """From within the loop: not repeated here, where the next sync would wait for itself."""
-        return await self._claim_once(claimants, secrets.token_hex(8))
-
-    async def _next_sync(self) -> None:
+    async def next_sync(self) -> None:
+        """Until another sync has succeeded, at most a second."""
         self._moved.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -228,7 +146,7 @@ class Line:
                 await self._apply_environment()
                 if self.snapshot is not None and self.snapshot.is_holder:
                     await self._holder.attend(self.snapshot)
-                await self.door.ask()
+                await self.asking.door.ask()
                 await self._tell_findings()
             except AdoptNeeded:
                 await self._recover()

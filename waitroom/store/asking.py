@@ -1,0 +1,130 @@
+"""What waits for Redis: newcomers who want a number, called visitors who want in.
+
+They are gathered into batches, and a batch is repeated with patience where its answer was lost.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.model import Snapshot
+from waitroom.core.settings import Settings
+from waitroom.store.batch import Batcher
+from waitroom.store.door import Door
+from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Room
+
+TRIES = 3
+
+Answer = TypeVar("Answer")
+
+
+class View(Protocol):
+    """What is asked for needs to be known of the line."""
+
+    @property
+    def room(self) -> Room: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def snapshot(self) -> Snapshot | None: ...
+    @property
+    def is_away(self) -> bool: ...
+    def now_ms(self) -> float: ...
+    def seat_ms(self) -> int: ...
+    def provisional_ms(self) -> int: ...
+    async def next_sync(self) -> None: ...
+
+
+class Asking:
+    """`door` holds those who were called and cannot be let in this very moment."""
+
+    def __init__(self, line: View) -> None:
+        self._line = line
+        self._room = line.room
+        self.door = Door(self._claim_for_door)
+        self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
+        self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
+
+    async def close(self) -> None:
+        """Whoever still waits is cancelled."""
+        await self._enters.close()
+        await self._claims.close()
+
+    async def enter(self, newcomer: Newcomer) -> Entry | None:
+        """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
+        if self._line.is_away:
+            raise StoreUnavailable("enter: Redis is away")
+        return await self._enters.ask(newcomer)
+
+    async def claim(self, claimant: Claimant, *, wait_s: float) -> Claimed:
+        """Claim a called place; up to `wait_s` at the door. Raises StoreUnavailable."""
+        if self._line.is_away:
+            raise StoreUnavailable("claim: Redis is away")
+        claimed = await self._claims.ask(claimant)
+        if claimed.outcome == "door" and wait_s > 0:
+            claimed = await self.door.wait(claimant, wait_s) or claimed
+        return claimed
+
+    async def seat_end(self, generation: str, place: int) -> int | None:
+        """When the seat of a pass that has run out ends (ms), if it is still counted."""
+        return await self._room.seat_end(generation, place, now_ms=self._line.now_ms())
+
+    async def _enter_batch(self, newcomers: list[Newcomer]) -> list[Entry | None]:
+        call_id = secrets.token_hex(8)
+        return await self._patiently("enter", lambda: self._enter_once(newcomers, call_id))
+
+    async def _claim_batch(self, claimants: list[Claimant]) -> list[Claimed]:
+        call_id = secrets.token_hex(8)
+        return await self._patiently("claim", lambda: self._claim_once(claimants, call_id))
+
+    async def _patiently(self, what: str, call: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
+        """Up to three tries, each after another sync: the call carries an id, so a try that was executed and lost its
+        answer is not executed again. Raises StoreUnavailable.
+        """
+        last = StoreUnavailable(f"{what}: no snapshot yet")
+        for _ in range(TRIES):
+            try:
+                return await call()
+            except StoreUnavailable as error:
+                last = error
+                if self._line.is_away:
+                    break
+            except (AdoptNeeded, GenerationGone) as error:
+                last = StoreUnavailable(f"{what}: {type(error).__name__}")
+            await self._line.next_sync()
+        raise last
+
+    async def _enter_once(self, newcomers: list[Newcomer], call_id: str) -> list[Entry | None]:
+        snapshot = self._line.snapshot
+        if snapshot is None:
+            raise StoreUnavailable("enter: no snapshot yet")
+        return await self._room.enter(
+            snapshot.state.generation,
+            snapshot.state.issued,
+            newcomers,
+            call_id=call_id,
+            seat_ms=self._line.provisional_ms(),
+            now_ms=self._line.now_ms(),
+        )
+
+    async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
+        """One call, in order of place; the answers in the order given."""
+        snapshot = self._line.snapshot
+        if snapshot is None:
+            raise StoreUnavailable("claim: no snapshot yet")
+        order = sorted(range(len(claimants)), key=lambda index: claimants[index].place)
+        claims = await self._room.claim(
+            snapshot.state.generation,
+            [claimants[index] for index in order],
+            call_id=call_id,
+            seat_ms=self._line.seat_ms(),
+            repeat_ms=self._line.settings.claim_repeat,
+            now_ms=self._line.now_ms(),
+        )
+        answers = dict(zip(order, claims, strict=True))
+        return [answers[index] for index in range(len(claimants))]
+
+    async def _claim_for_door(self, claimants: list[Claimant]) -> list[Claimed]:
+        """From within the loop: not repeated here, where the next sync would wait for itself."""
+        return await self._claim_once(claimants, secrets.token_hex(8))
