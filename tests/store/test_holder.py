@@ -7,7 +7,8 @@ from tests.store.room_support import TestRoom, room_in
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
-from waitroom.store.holder import Holder, thin
+from waitroom.core.watch import Watch, thin
+from waitroom.store.holder import Holder
 
 RATE, BURST = 20, 20
 LIMITS = Limits(RATE, BURST)
@@ -95,7 +96,7 @@ async def test_the_next_holder_does_not_call_again_for_those_on_their_way(
 
     def forgetful(self: Holder, snapshot: Snapshot | None) -> None:
         start(self, snapshot)
-        self._rounds.clear()
+        self.watch._rounds.clear()
 
     monkeypatch.setattr(Holder, "start", forgetful)
     taken_out = await called_after_the_change()
@@ -124,13 +125,12 @@ async def test_turns_lapse_on_time_also_under_the_next_holder(one_redis_url: str
         assert room.state.lapsed == called
 
 
-async def test_who_claims_unseen_counts_as_there(one_redis_url: str) -> None:
+def test_who_claims_unseen_counts_as_there() -> None:
     """Somebody back from a long absence claims before the first beat: come, not one fewer on the way."""
-    async with room_in(one_redis_url, LIMITS) as room:
-        holder = Holder(room.room, "w", SETTINGS)
-        holder._claimed[0] = 0b0111
+    watch = Watch(600_000)
+    watch.note(0, seen=b"", claimed=b"\x07", now_ms=0)
 
-        assert holder._people(0, 10, [4]) == (4, 4)
+    assert watch._people(0, 10, [4]) == (4, 4)
 
 
 def test_calls_are_thinned_to_one_a_spacing_but_for_the_last_ten_seconds() -> None:

@@ -11,13 +11,13 @@ import pytest
 from tests.store.line_simulation import LineSimulation
 from tests.store.room_support import Replacement, room_in
 from waitroom.core import release as release_module
+from waitroom.core import watch as watch_module
 from waitroom.core.meter import HORIZON_US, Limits, Meter
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats
 from waitroom.core.release import Coming
 from waitroom.core.settings import Settings
-from waitroom.store import holder as holder_module
-from waitroom.store.holder import Holder
+from waitroom.core.watch import Watch
 
 RATE, BURST = 20.0, 20.0
 LIMITS = Limits(RATE, BURST)
@@ -85,11 +85,11 @@ async def test_the_rate_is_used_whoever_leaves_or_sleeps(
 async def test_counting_all_called_as_on_their_way_lets_sleepers_clog_the_line(
     one_redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def everybody_called(self: Holder, snapshot: Snapshot, at_door: Sequence[int]) -> tuple[int, int, int]:
+    def everybody_called(self: Watch, snapshot: Snapshot, at_door: Sequence[int]) -> tuple[int, int, int]:
         return snapshot.state.front - snapshot.state.admitted - len(at_door), 0, 0
 
-    monkeypatch.setattr(Holder, "_soon", everybody_called)
-    monkeypatch.setattr(holder_module, "coming", lambda *_: EVERYBODY_COMES)
+    monkeypatch.setattr(Watch, "_soon", everybody_called)
+    monkeypatch.setattr(watch_module, "coming", lambda *_: EVERYBODY_COMES)
 
     simulation = await crowd(one_redis_url, 3000, slow=0.8, run_s=60)
 
@@ -100,7 +100,7 @@ async def test_counting_all_called_as_on_their_way_lets_sleepers_clog_the_line(
 async def test_without_the_share_of_those_who_come_the_rate_is_not_used(
     one_redis_url: str, monkeypatch: pytest.MonkeyPatch, slow: float, leaving: float
 ) -> None:
-    monkeypatch.setattr(holder_module, "coming", lambda *_: EVERYBODY_COMES)
+    monkeypatch.setattr(watch_module, "coming", lambda *_: EVERYBODY_COMES)
 
     simulation = await crowd(one_redis_url, 6000, slow=slow, leaving=leaving, run_s=40)
 
@@ -128,7 +128,7 @@ async def test_a_long_memory_of_who_came_is_wrong_while_people_leave(
 ) -> None:
     """Over 30 s instead of 10, a fifth of the rate is lost when four in five tabs fall asleep."""
     monkeypatch.setattr(release_module, "COHORTS_MS", 30_000)
-    monkeypatch.setattr(holder_module, "COHORTS_MS", 30_000)
+    monkeypatch.setattr(watch_module, "COHORTS_MS", 30_000)
 
     simulation = await crowd(one_redis_url, 2000, slow=0.8)
 
@@ -190,7 +190,7 @@ async def test_newcomers_who_have_not_polled_yet_are_not_passed_over(
             return simulation.fronts[-1][1]
 
     kept = await called_in_two_seconds()
-    monkeypatch.setattr(holder_module, "JUST_ISSUED_MS", 0)
+    monkeypatch.setattr(watch_module, "JUST_ISSUED_MS", 0)
     taken_out = await called_in_two_seconds()
 
     assert kept <= BURST + RATE * (2 + H_S) + RATE
@@ -206,8 +206,8 @@ async def test_after_an_outage_the_front_does_not_jump(
 ) -> None:
     """Ten seconds without a release, and the beats are lost: absence has to be found, nobody is skipped by default."""
     if not with_rule:
-        monkeypatch.setattr(holder_module, "GRACE_MS", 0)
-        monkeypatch.setattr(holder_module, "SETTLE_MS", 0)
+        monkeypatch.setattr(watch_module, "GRACE_MS", 0)
+        monkeypatch.setattr(watch_module, "SETTLE_MS", 0)
 
     async with room_in(one_redis_url, LIMITS, without=() if with_rule else [NO_GAP]) as room:
         simulation = LineSimulation(room, SETTINGS)

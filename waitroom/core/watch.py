@@ -1,0 +1,225 @@
+"""What the holder of the lease knows of the line, and what it makes of it.
+
+The judgement is `core.release`; here is the memory it needs: presence and claims by chunk, and the rings of the
+recent past, which travel in the published table so that the next holder starts where this one ends. Looking is
+somebody else's: the store reads the bits from Redis, the simulation has them.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from waitroom.core.estimate import LONGEST_POLL_S
+from waitroom.core.model import Snapshot
+from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, mask
+from waitroom.core.release import COHORTS_MS, SOON_MS, Cohort, RoomNow, coming, release
+from waitroom.core.table import Facts, Table, make_table
+
+JUST_ISSUED_MS = 10_000
+SETTLE_MS = 1_000
+GRACE_MS = int(LONGEST_POLL_S * 1.2 * 1000) + 4_000
+FAR_LOOK_MS = 5_000
+NEAR = 16_384
+MOST_CALLS = 160
+NEW_LOOKS_A_ROUND = 16
+FLOW_EVERY_MS, FLOW_KEPT = 5_000, 36
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a round comes to: the front and `lapsed` as they are to be, how many are on their way, the table."""
+
+    front: int
+    lapsed: int
+    soon: int
+    table: Table
+
+
+class Watch:
+    """One holder's; begins anew with each lease. A round is `due`, `note` for each chunk looked at, `judge`."""
+
+    def __init__(self, turn_held_ms: int, snapshot: Snapshot | None = None) -> None:
+        """Knows nothing but what the last holder published with the snapshot."""
+        self._turn_held_ms = turn_held_ms
+        self._presence = Presence()
+        self._claimed: dict[int, int] = {}
+        self._looked: dict[int, int] = {}
+        self._facts = snapshot.table.facts if snapshot else Facts()
+        self._rounds: deque[tuple[int, int, int]] = deque(maxlen=40)
+        if snapshot:
+            for usable, at_ms, front in self._facts.calls:
+                if snapshot.now_ms - at_ms < 2 * SOON_MS:
+                    self._rounds.append((at_ms, front, usable))
+        self._judged_ms = self._recent = 0
+
+    def due(self, snapshot: Snapshot) -> tuple[int, list[int]]:
+        """(from which place on the door matters, the chunks to look at): those near the front with every round, the
+        others every five seconds.
+        """
+        state, now_ms = snapshot.state, snapshot.now_ms
+        self._rounds.append((now_ms, state.front, state.usable_ms))
+        self._recent = recent = min(self._front_ago(now_ms, 2 * SOON_MS), state.front)
+        first, last = chunk_of(recent), chunk_of(max(state.issued - 1, state.front))
+        near = range(first, min(last, chunk_of(state.front + NEAR)) + 1)
+        far = [c for c in range(near.stop, last + 1) if now_ms - self._looked.get(c, -FAR_LOOK_MS) >= FAR_LOOK_MS]
+        self._presence.forget(first)
+        for memory in (self._claimed, self._looked):
+            for chunk in [c for c in memory if c < first]:
+                del memory[chunk]
+        return recent, [*near, *far[:NEW_LOOKS_A_ROUND]]
+
+    def note(self, chunk: int, *, seen: bytes, claimed: bytes, now_ms: int) -> None:
+        """What a look at a chunk shows."""
+        self._presence.update(chunk, seen)
+        self._claimed[chunk] = int.from_bytes(claimed, "little")
+        self._looked[chunk] = now_ms
+
+    def judge(self, snapshot: Snapshot, at_door: Sequence[int]) -> Verdict:
+        """Where the front may go, and what everybody is to know. `at_door`: the places there that matter."""
+        state, now_ms = snapshot.state, snapshot.now_ms
+        complete = self._complete(snapshot)
+        self._assume(snapshot)
+        soon = self._soon(snapshot, at_door)
+        self._judge_cohort(snapshot, at_door)
+        front = state.front
+        if now_ms - state.gap_ms >= SETTLE_MS and complete > front:
+            now = RoomNow(
+                now_us=snapshot.now_us,
+                limits=state.limits,
+                meter=state.meter,
+                issued=min(state.issued, complete),
+                front=front,
+                seats=snapshot.seats,
+                door=snapshot.door,
+                soon=soon,
+                coming=coming(self._facts.cohorts, now_ms),
+            )
+            front = release(now, self._presence)
+        called = self._presence.count(state.front, front)
+        self._remember(snapshot, front)
+        table = self._table(snapshot, front, complete)
+        lapsed = max(state.lapsed, table.lapsed_below(state.usable_ms, self._turn_held_ms))
+        return Verdict(front, lapsed, sum(soon) + called, table)
+
+    def _complete(self, snapshot: Snapshot) -> int:
+        """Up to which place everybody has been looked at."""
+        state = snapshot.state
+        chunks = range(chunk_of(self._recent), chunk_of(max(state.issued - 1, state.front)) + 1)
+        return next((chunk * CHUNK for chunk in chunks if chunk not in self._looked), state.issued)
+
+    def _assume(self, snapshot: Snapshot) -> None:
+        """Who counts as present unseen: numbers just issued, and after a gap everybody who may not have polled yet.
+
+        Also behind the front, as far as people may be on their way: called unseen, they would be called twice over.
+        """
+        state, now_ms = snapshot.state, snapshot.now_ms
+        low = min(self._front_ago(now_ms, SOON_MS), state.front)
+        older = [issued for at_ms, issued in self._facts.issues if now_ms - at_ms >= JUST_ISSUED_MS]
+        settled = older[-1] if older else 0
+        ranges = [(max(settled, low), state.issued)]
+        if now_ms - state.gap_ms < GRACE_MS:
+            hole, hole_end = state.hole
+            ranges = [(low, min(max(hole, low), state.issued)), (max(hole_end, low), state.issued)]
+        self._presence.assume(ranges)
+
+    def _front_ago(self, now_ms: int, ago_ms: int) -> int:
+        """The front as it was `ago_ms` before; the oldest known where memory is shorter."""
+        before = [front for at_ms, front, _ in self._rounds if now_ms - at_ms >= ago_ms]
+        return before[-1] if before else self._rounds[0][1]
+
+    def _people(self, start: int, end: int, at_door: Sequence[int], *, only_seen: bool = False) -> tuple[int, int]:
+        """(present or come, come) among places start … end − 1; to come is to have claimed or to stand at the door."""
+        bits = self._presence.seen if only_seen else self._presence.bits
+        people = came = 0
+        place = start
+        while place < end:
+            chunk, offset = divmod(place, CHUNK)
+            stop = min(end - chunk * CHUNK, CHUNK)
+            window = mask(offset, stop)
+            come = self._claimed.get(chunk, 0)
+            for member in at_door:
+                if chunk_of(member) == chunk:
+                    come |= 1 << (member % CHUNK)
+            come &= window
+            people += ((bits(chunk) & window) | come).bit_count()
+            came += come.bit_count()
+            place = chunk * CHUNK + stop
+        return people, came
+
+    def _soon(self, snapshot: Snapshot, at_door: Sequence[int]) -> tuple[int, int, int]:
+        """Called and not yet here, by age: under 1, under 2, under 3 s."""
+        ages = []
+        end = snapshot.state.front
+        for age_ms in (1000, 2000, SOON_MS):
+            start = min(self._front_ago(snapshot.now_ms, age_ms), end)
+            people, came = self._people(start, end, at_door)
+            ages.append(people - came)
+            end = start
+        return ages[0], ages[1], ages[2]
+
+    def _judge_cohort(self, snapshot: Snapshot, at_door: Sequence[int]) -> None:
+        """Once a second: of those called 1, 2 and 3 s ago, who came? Only if a claim could have succeeded all that
+        time, and only of people seen before: whoever got a number a moment ago has not had their first poll.
+        """
+        now_ms = snapshot.now_ms
+        if now_ms - self._judged_ms < 1000:
+            return
+        self._judged_ms = now_ms
+        counts = []
+        for age_ms in (1000, 2000, SOON_MS):
+            then = next((usable for at, _, usable in self._rounds if now_ms - at <= age_ms + 1000), None)
+            could = then is not None and snapshot.state.usable_ms - then >= age_ms
+            start, end = self._front_ago(now_ms, age_ms + 1000), self._front_ago(now_ms, age_ms)
+            counts.append(self._people(start, end, at_door, only_seen=True) if could else (0, 0))
+        cohorts = [cohort for cohort in self._facts.cohorts if now_ms - cohort.at_ms <= COHORTS_MS]
+        if any(people for people, _ in counts):
+            (n1, c1), (n2, c2), (n3, c3) = counts
+            cohorts.append(Cohort(now_ms, (n1, n2, n3), (c1, c2, c3)))
+        self._facts = replace(self._facts, cohorts=tuple(cohorts))
+
+    def _remember(self, snapshot: Snapshot, front: int) -> None:
+        """The rings of the recent past, thinned."""
+        state, now_ms, facts = snapshot.state, snapshot.now_ms, self._facts
+        calls = list(facts.calls)
+        if front > (calls[-1][2] if calls else 0):
+            if len(calls) > 1 and calls[-1][1] // 1000 == now_ms // 1000:
+                calls.pop()
+            calls.append((state.usable_ms, now_ms, front))
+            spacing = max(EPOCH_MS, self._turn_held_ms // 60)
+            calls = thin(calls, now_ms - 10_000, spacing)
+        if len(calls) > MOST_CALLS:
+            # In a full room the clock of turn_held stands still, and calls would pile up: the older half is thinned.
+            half = len(calls) // 2
+            calls = [*calls[1:half:2], *calls[half:]]
+        while len(calls) > 1 and state.usable_ms - calls[1][0] > self._turn_held_ms:
+            calls.pop(0)
+
+        issues = [issue for issue in facts.issues if now_ms - issue[0] < JUST_ISSUED_MS + 2000]
+        if not issues or now_ms - issues[-1][0] >= 1000:
+            issues.append((now_ms, state.issued))
+
+        flow = list(facts.flow)
+        if front >= state.issued or state.limits.hold:
+            flow = []
+        elif not flow or now_ms - flow[-1][0] >= FLOW_EVERY_MS:
+            flow = [*flow, (now_ms, state.admitted)][-FLOW_KEPT:]
+        self._facts = replace(facts, calls=tuple(calls), issues=tuple(issues), flow=tuple(flow))
+
+    def _table(self, snapshot: Snapshot, front: int, complete: int) -> Table:
+        """The table; until every chunk was looked at once, the last holder's counts with the new facts."""
+        if complete < snapshot.state.issued and snapshot.table.end:
+            old = snapshot.table
+            return Table(
+                start=old.start, end=old.end, exact=old.exact, block=old.block, counts=old.counts, facts=self._facts
+            )
+        return make_table(self._presence, front=front, issued=snapshot.state.issued, facts=self._facts)
+
+
+def thin(calls: list[tuple[int, int, int]], before_ms: int, spacing_ms: int) -> list[tuple[int, int, int]]:
+    """Keep the last call of each `spacing_ms` among those older than `before_ms`."""
+    kept: list[tuple[int, int, int]] = []
+    for call in calls:
+        if kept and call[1] < before_ms and kept[-1][1] // spacing_ms == call[1] // spacing_ms:
+            kept.pop()
+        kept.append(call)
+    return kept
