@@ -383,6 +383,7 @@ def test_the_demo_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) 
 
 
 @needs_proc
+@pytest.mark.timed
 def test_the_whole_demo_lets_a_crowd_in_and_ends_without_a_trace(tmp_path: Path) -> None:
     with start_demo(tmp_path, rate="10/s", crowd=12) as running:
         lines = read_until(running, r"^live waiting [1-9]\d* · let in [1-9]\d*/min · inside [1-9]")

@@ -14,6 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
 import redis as sync_redis
 
 from tests.app.live_support import browsers, run
@@ -31,6 +32,8 @@ from tests.support import (
 )
 from waitroom.core.meter import HORIZON_US
 from waitroom.demo.browser import Browser, NoAnswer
+
+pytestmark = pytest.mark.timed
 
 RATE, BURST = 10, 5
 HORIZON_S = HORIZON_US / 1e6

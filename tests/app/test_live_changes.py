@@ -6,9 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.app.live_support import browsers, run
 from tests.support import Gateway, page_facts, running_gateway, running_redis, running_shop, wait_in_line
 from waitroom.demo.browser import Browser
+
+pytestmark = pytest.mark.timed
 
 PEOPLE = 12
 SLOW = {"workers": "2", "rate": "2/min", "burst": "1"}

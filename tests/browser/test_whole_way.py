@@ -94,6 +94,7 @@ async def be_inside(page: Page, *, timeout_ms: int = WAIT_MS) -> None:
     await page.wait_for_selector('h1:text-is("The shop")', timeout=timeout_ms)
 
 
+@pytest.mark.timed
 async def test_a_person_sees_the_position_fall_and_is_let_in_to_the_page_first_asked_for() -> None:
     """P4 too: the second tab of the same browser gets in with the same place, counted once."""
     async with street(rate="2/s") as here, crowd_in_line(here.gateway, 20):

@@ -268,6 +268,7 @@ def test_a_room_without_keys_is_refused() -> None:
         Tokens("shop", [])
 
 
+@pytest.mark.timed
 def test_a_check_costs_microseconds() -> None:
     """Stated: 8 µs; the bound here leaves room for a busy machine."""
     signed, rounds = SIGNED_PASS.encode(), 2000

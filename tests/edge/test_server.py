@@ -1025,6 +1025,7 @@ def test_where_the_bytes_are_cut_changes_nothing(running: Running, seed: int) ->
     assert bodies[4]["headers"] == [["host", "shop.test"], ["x", "y" * 3000]]
 
 
+@pytest.mark.timed
 def test_a_request_leaves_nothing_for_the_collector(running: Running) -> None:
     """Cyclic garbage per request would cost a pause of the collector every few hundred of them."""
     client = running.client()
