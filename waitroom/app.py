@@ -10,7 +10,8 @@ from waitroom.edge.cookies import Cookies
 from waitroom.edge.dialer import tls_context
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
-from waitroom.edge.origin import OriginPool, limits_of
+from waitroom.edge.origin import OriginPool
+from waitroom.edge.origin_limits import limits_of
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Problems

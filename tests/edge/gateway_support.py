@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients
-from waitroom.edge.origin import Limits, OriginPool
+from waitroom.edge.origin import OriginPool
+from waitroom.edge.origin_limits import Limits
 from waitroom.edge.proxy import Outcome, Proxy, ToClient
 from waitroom.edge.server import make_server
 

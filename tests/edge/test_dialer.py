@@ -17,7 +17,8 @@ from waitroom.core.errors import ConfigError
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge import dialer
 from waitroom.edge.dialer import tls_context
-from waitroom.edge.origin import Limits, OriginPool, limits_of
+from waitroom.edge.origin import OriginPool
+from waitroom.edge.origin_limits import Limits, limits_of
 
 
 def pool_of(

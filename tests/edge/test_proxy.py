@@ -10,7 +10,8 @@ from tests.edge.gateway_support import QUICK, TEST_LIMIT_S, gateway, on_both_loo
 from tests.edge.raw_origin import OK, RawOrigin, Received, Wire
 from waitroom.edge.answer import Answer
 from waitroom.edge.headers import REWRITES
-from waitroom.edge.origin import Connection, Limits
+from waitroom.edge.origin import Connection
+from waitroom.edge.origin_limits import Limits
 
 MEGABYTE = 1_048_576
 

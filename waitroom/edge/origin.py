@@ -8,42 +8,13 @@ by one timer of the pool, which sweeps over the exchanges under way: no timer is
 import asyncio
 import ssl
 from collections import deque
-from typing import NamedTuple, cast
+from typing import cast
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.settings import Origin, Settings
+from waitroom.core.settings import Origin
 from waitroom.edge.answer import Answer, Phase
 from waitroom.edge.dialer import Dialer, LookUp
-
-
-class Limits(NamedTuple):
-    """What is waited for, and how much is held.
-
-    `keep_s`: Node, Apache and uvicorn close an idle connection after 5 s. A second less, so that a
-    request seldom meets the closing; a shop that announces a shorter time (`Keep-Alive: timeout=`) is heeded.
-    `fresh_s`: only a connection used this recently may carry what must not be sent twice.
-    `connections`: per worker, open and opening. `waiting`: requests that wait for one.
-    """
-
-    connect_s: float = 5.0
-    first_byte_s: float = 60.0
-    idle_s: float = 60.0
-    upload_s: float = 60.0
-    client_s: float = 60.0
-    wait_s: float = 5.0
-    keep_s: float = 4.0
-    fresh_s: float = 1.0
-    go_ahead_s: float = 1.0
-    connections: int = 1000
-    waiting: int = 1000
-    buffer_bytes: int = 262_144
-    sweep_s: float = 1.0
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The limits that an operator can set, and the others' defaults."""
-    timeout_s = settings.origin_timeout / 1000
-    return Limits(first_byte_s=timeout_s, idle_s=timeout_s, connections=settings.origin_connections)
+from waitroom.edge.origin_limits import Limits
 
 
 class Connection(asyncio.Protocol):
