@@ -1,10 +1,14 @@
 """What the live tests share: browsers that are closed however a test ends, and commands from another process."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support import Gateway
+import redis as sync_redis
+
+from tests.support import SECRET, Gateway, RedisServer
+from waitroom.core.tokens import Pass, Tokens
 from waitroom.demo.browser import Answer, Browser, read_chunks, read_head
 
 
@@ -47,3 +51,22 @@ async def ask(gateway: Gateway, method: str, target: str, *fields: tuple[str, st
         finally:
             writer.close()
     return Answer(status, headers, content, f"{gateway.url}{target}")
+
+
+def cookies(browser: Browser) -> dict[str, str]:
+    """As a header field."""
+    return {"cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+
+
+def pass_of(browser: Browser) -> Pass:
+    """The pass in the browser's cookie."""
+    (value,) = (value for name, value in browser.cookies.items() if name.endswith("_pass"))
+    found = Tokens("shop", [SECRET]).read_pass(value, round(time.time() * 1000))
+    assert isinstance(found, Pass)
+    return found
+
+
+def seat_end(redis: RedisServer, pass_: Pass) -> float:
+    """Until when Redis counts the seat, in ms; 0 if it doesn't."""
+    with sync_redis.Redis(unix_socket_path=str(redis.socket)) as client:
+        return client.zscore("waitroom:{shop}:active", f"{pass_.generation}:{pass_.place}") or 0.0

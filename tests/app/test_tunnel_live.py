@@ -8,17 +8,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-import redis as sync_redis
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 
-from tests.support import SECRET, Gateway, RedisServer, Shop, running_gateway, running_redis
-from waitroom.core.tokens import Pass, Tokens
+from tests.app.live_support import cookies, pass_of, seat_end
+from tests.support import SECRET, Gateway, Shop, running_gateway, running_redis
+from waitroom.core.tokens import Tokens
 from waitroom.demo.browser import Browser
-
-ACTIVE = "waitroom:{shop}:active"
 
 
 @dataclass
@@ -47,22 +45,6 @@ async def running_live_shop() -> AsyncIterator[LiveShop]:
 
 def address(gateway: Gateway) -> str:
     return f"ws://127.0.0.1:{gateway.environment['WAITROOM_PORT']}/live"
-
-
-def cookies(browser: Browser) -> dict[str, str]:
-    return {"cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
-
-
-def pass_of(browser: Browser) -> Pass:
-    (value,) = (value for name, value in browser.cookies.items() if name.endswith("_pass"))
-    found = Tokens("shop", [SECRET]).read_pass(value, round(time.time() * 1000))
-    assert isinstance(found, Pass)
-    return found
-
-
-def seat_end(redis: RedisServer, pass_: Pass) -> float:
-    with sync_redis.Redis(unix_socket_path=str(redis.socket)) as client:
-        return client.zscore(ACTIVE, f"{pass_.generation}:{pass_.place}") or 0.0
 
 
 async def test_a_socket_needs_a_pass_and_a_stop_ends_it() -> None:
@@ -102,7 +84,7 @@ async def test_a_socket_needs_a_pass_and_a_stop_ends_it() -> None:
     assert time.monotonic() - began < 8
 
 
-async def test_an_open_socket_counts_as_being_seen() -> None:
+async def test_an_open_socket_counts_as_being_seen_until_the_visitor_leaves() -> None:
     """The seat's end moves on while nothing but the socket is open; a pass that ran out meanwhile is given anew."""
     with running_redis() as redis:
         async with (
@@ -113,7 +95,7 @@ async def test_an_open_socket_counts_as_being_seen() -> None:
             for _ in range(2):
                 await browser.open("/")
             pass_ = pass_of(browser)
-            async with connect(address(gateway), additional_headers=cookies(browser)):
+            async with connect(address(gateway), additional_headers=cookies(browser)) as socket:
                 await asyncio.sleep(0.6)
                 first = seat_end(redis, pass_)
                 async with asyncio.timeout(10):
@@ -125,7 +107,11 @@ async def test_an_open_socket_counts_as_being_seen() -> None:
                 (name,) = (name for name in browser.cookies if name.endswith("_pass"))
                 browser.cookies[name] = Tokens("shop", [SECRET]).sign_pass(ended)
                 again = await browser.open("/")
-            renewed = pass_of(browser)
+                renewed = pass_of(browser)
+                await browser.fetch("/-/waitroom/leave", method="POST")
+                async with asyncio.timeout(10):
+                    with pytest.raises(ConnectionClosed):
+                        await socket.recv()
             browser.close()
 
     assert 3000 <= moved_ms < 8000

@@ -393,6 +393,46 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
         await until(lambda: not origin.open)
 
 
+# Long exchanges.
+
+
+@on_both_loops
+async def test_whoever_has_an_exchange_under_way_is_seen_until_it_ends_and_nothing_cuts_it() -> None:
+    sights: list[bool] = []
+    go = asyncio.Event()
+
+    def seen() -> bool:
+        sights.append(True)
+        return False
+
+    async def stream(wire: Wire, request: Received) -> None:
+        await go.wait()
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab")
+        go.clear()
+        await go.wait()
+        await wire.send(b"cd")
+
+    limits = QUICK._replace(seen_s=0.05)
+    async with RawOrigin(otherwise=stream) as origin, gateway(origin, limits=limits) as app:
+        app.forward["seen"] = seen
+        client = await app.connect()
+        await client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+        await until(lambda: len(sights) >= 2)
+        go.set()
+        await client.head()
+        in_the_body = len(sights)
+        await until(lambda: len(sights) >= in_the_body + 2)
+        go.set()
+
+        assert await client.reader.readexactly(4) == b"abcd"
+        await until(lambda: not app.pool.under_way)
+        told = len(sights)
+        await asyncio.sleep(0.2)
+
+        assert len(sights) == told
+        assert [outcome.whole for outcome in app.outcomes] == [True]
+
+
 # The client leaves.
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -260,8 +261,8 @@ async def test_a_go_ahead_that_comes_at_once_is_not_missed(monkeypatch: pytest.M
     body was sent only when the time for it was up."""
     ask = Connection.ask
 
-    def ask_one_that_is_quick(connection: Connection, answer: Answer, head: bytes, *, whole: bool) -> None:
-        ask(connection, answer, head, whole=whole)
+    def ask_one_that_is_quick(connection: Connection, answer: Answer, head: bytes, **how: Any) -> None:
+        ask(connection, answer, head, **how)
         answer.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     monkeypatch.setattr(Connection, "ask", ask_one_that_is_quick)

@@ -215,7 +215,10 @@ class Cycle:
         elif not self.response_complete:
             if message["type"] != "http.response.body":
                 raise RuntimeError(f"expected http.response.body, got {message['type']}")
-            self.write(message.get("body", b""), more=message.get("more_body", False))
+            more = message.get("more_body", False)
+            self.write(message.get("body", b""), more=more)
+            if more and flow.write_paused:
+                await flow.drain()  # here, and not with the next piece in hand
         else:
             raise RuntimeError(f"got {message['type']} after the answer was whole")
 

@@ -5,7 +5,7 @@ The gate waits for Redis only to enter, to claim, and once for a pass that has r
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import assert_never
 
@@ -22,6 +22,7 @@ from waitroom.edge.clients import Client, Clients
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.headers import REWRITES
+from waitroom.edge.origin import Seen
 from waitroom.edge.own import OwnRoutes, json_headers
 from waitroom.edge.pages import Pages, accepts_gzip
 from waitroom.edge.problems import Answer, Problems
@@ -150,7 +151,8 @@ class Gate:
             (b"waitroom-place", b"%d" % pass_.place),
             (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms),
         )
-        await self._forward(request, to_origin=to_origin, to_client=to_client, seen=self._seen(pass_))
+        seen = None if fresh and pass_.provisional else self._seen(pass_)  # the cookie has to come back first
+        await self._forward(request, to_origin=to_origin, to_client=to_client, seen=seen)
 
     async def _preflight(self, request: Request, visitor: Visitor) -> None:
         """To the shop without a pass, so many at a time."""
@@ -174,11 +176,13 @@ class Gate:
             self.own.flood.came_back(pass_.generation, pass_.place)
         return (self.desk.set_pass(renewed, now_ms, secure=request.secure),)
 
-    def _seen(self, pass_: Pass) -> Callable[[], bool]:
-        """Counts whoever has an open tunnel as seen; False once the pass has ended and cannot be renewed."""
+    def _seen(self, pass_: Pass) -> Seen:
+        """Counts whoever has a tunnel or an answer under way as seen; False once the pass has ended for good."""
 
         def seen() -> bool:
             nonlocal pass_
+            if self.desk.ended.has(pass_.generation, pass_.place):
+                return False
             now_ms = int(self.line.now_ms())
             renewed = self.desk.renewal(pass_, now_ms)
             if renewed is not None:
@@ -205,7 +209,7 @@ class Gate:
         to_origin: Sequence[Header] = (),
         to_client: ToClient = (),
         drop: frozenset[bytes] = frozenset(),
-        seen: Callable[[], bool] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         try:
             await self.proxy.forward(

@@ -8,6 +8,7 @@ by one timer of the pool, which sweeps over the exchanges under way: no timer is
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 from waitroom.core.errors import OriginFailure
@@ -15,6 +16,10 @@ from waitroom.core.settings import Origin
 from waitroom.edge.answer import Answer, Phase
 from waitroom.edge.dialer import Dialer, LookUp
 from waitroom.edge.origin_limits import Limits
+
+CLIENT = Phase.CLIENT
+Seen = Callable[[], bool]
+"""Counts a visitor as seen; False once the pass has ended for good."""
 
 
 class Connection(asyncio.Protocol):
@@ -49,9 +54,12 @@ class Connection(asyncio.Protocol):
 
     # What the proxy does with it.
 
-    def ask(self, answer: Answer, head: bytes, *, whole: bool) -> None:
-        """Send a request's head; `whole` if it has no body. The answer arrives in `answer`."""
-        self._pool.under_way.add(answer)
+    def ask(self, answer: Answer, head: bytes, *, whole: bool, seen: Seen | None = None) -> None:
+        """Send a request's head; `whole` if it has no body. The answer arrives in `answer`.
+
+        `seen` is called from time to time until the proxy leaves the answer.
+        """
+        self._pool.under_way[answer] = seen
         if self.lost:
             answer.finish(None)
             return
@@ -75,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     def leave(self, answer: Answer) -> None:
         """The proxy is done with this answer; cut the exchange if it is not over."""
-        self._pool.under_way.discard(answer)
+        self._pool.under_way.pop(answer, None)
         answer.let_go()
         if self.answer is answer:
             self.answer = None
@@ -85,7 +93,7 @@ class Connection(asyncio.Protocol):
         """After an upgrade the socket is `protocol`'s, and takes up no room of the pool any more."""
         answer, self.answer = self.answer, None
         if answer is not None:
-            self._pool.under_way.discard(answer)
+            self._pool.under_way.pop(answer, None)
         self.resume()
         self._pool.forget(self)
         self._pool.gone(self)
@@ -112,7 +120,8 @@ class Connection(asyncio.Protocol):
         answer.feed(data)
         if answer.over:
             self._release(answer)
-        elif answer.buffered > self._pool.limits.buffer_bytes and self._reading:
+        elif self._reading and (answer.phase is CLIENT or answer.buffered > self._pool.limits.buffer_bytes):
+            # While the client takes nothing one read is enough: a thousand slow readers share this memory.
             self._reading = False
             self.transport.pause_reading()
 
@@ -170,12 +179,13 @@ class OriginPool:
         self.origin = origin
         self.limits = limits or Limits()
         self.loop = asyncio.get_running_loop()
-        self.under_way: set[Answer] = set()
+        self.under_way: dict[Answer, Seen | None] = {}
         self._idle: list[Connection] = []
         self._waiting: deque[tuple[float, asyncio.Future[Connection | None]]] = deque()
         self._alive: set[Connection] = set()
         self._room_taken = 0  # connections open, and being opened
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._seen_at = self.loop.time()
         self._all_gone: asyncio.Future[None] | None = None  # set by close
         limit = self.limits
         self._dialer = Dialer(origin, connect_s=limit.connect_s, tls=tls, look_up=look_up)
@@ -303,6 +313,11 @@ class OriginPool:
         while self._idle and now - self._idle[0].idle_since > self._idle[0].keep_s:
             self._idle[0].discard()
         self._refuse_waiting(now)
+        if now - self._seen_at >= self.limits.seen_s:
+            self._seen_at = now
+            for seen in self.under_way.values():
+                if seen is not None:
+                    seen()  # an answer under way is finished, also when the pass ends meanwhile
         self._sweep_timer = None
         if self._alive or self._room_taken:
             self._watch()

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from waitroom.core.settings import Settings
+from waitroom.edge.visitor import RENEW_PART
 
 
 class Limits(NamedTuple):
@@ -12,6 +13,7 @@ class Limits(NamedTuple):
     request seldom meets the closing; a shop that announces a shorter time (`Keep-Alive: timeout=`) is heeded.
     `fresh_s`: only a connection used this recently may carry what must not be sent twice.
     `connections`: per worker, open and opening. `waiting`: requests that wait for one.
+    `seen_s`: so often the visitors of exchanges under way, and of tunnels, count as seen.
     """
 
     connect_s: float = 5.0
@@ -25,11 +27,17 @@ class Limits(NamedTuple):
     go_ahead_s: float = 1.0
     connections: int = 1000
     waiting: int = 1000
-    buffer_bytes: int = 262_144
+    buffer_bytes: int = 131_072
     sweep_s: float = 1.0
+    seen_s: float = 60.0
 
 
 def limits_of(settings: Settings) -> Limits:
     """The limits that an operator can set, and the others' defaults."""
     timeout_s = settings.origin_timeout / 1000
-    return Limits(first_byte_s=timeout_s, idle_s=timeout_s, connections=settings.origin_connections)
+    return Limits(
+        first_byte_s=timeout_s,
+        idle_s=timeout_s,
+        connections=settings.origin_connections,
+        seen_s=settings.session_idle / 1000 / RENEW_PART,
+    )

@@ -19,9 +19,8 @@ from waitroom.edge.answer import Answer, ClientSide, Phase
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
 from waitroom.edge.headers import Body, HeaderTable, RequestHead
-from waitroom.edge.origin import Connection, OriginPool
+from waitroom.edge.origin import Connection, OriginPool, Seen
 from waitroom.edge.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
-from waitroom.edge.visitor import RENEW_PART
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 UPGRADABLE = frozenset(("GET", "POST"))  # not OPTIONS: a preflight needs no pass
@@ -60,9 +59,7 @@ class Proxy:
         self.headers = HeaderTable(settings)
         self._pool = pool
         self._retry = settings.retry
-        self.tunnels = Tunnels(
-            idle_s=settings.tunnel_idle / 1000, seen_every_s=settings.session_idle / 1000 / RENEW_PART
-        )
+        self.tunnels = Tunnels(idle_s=settings.tunnel_idle / 1000, seen_every_s=pool.limits.seen_s)
         self._log = structlog.get_logger()
 
     async def forward(
@@ -75,13 +72,13 @@ class Proxy:
         to_origin: Sequence[Header] = (),
         to_client: ToClient = (),
         drop: Set[bytes] = NOTHING,
-        seen: Callable[[], bool] | None = None,
+        seen: Seen | None = None,
     ) -> Outcome:
         """Answer the request from the shop.
 
         `to_origin` is added for the shop, `to_client` for the client; `drop` names more request fields to leave
         out, in any spelling of `-` and `_` (`REWRITES`, a secret header). `seen` is called from time to time while
-        an upgraded connection is open; False ends it. Raises OriginFailure as long as nothing was sent to the
+        the exchange lasts; False ends an upgraded connection. Raises OriginFailure as long as nothing was sent to the
         client; after that a failure breaks the client's connection.
         """
         exchange: Exchange = scope["extensions"]["waitroom"]
@@ -106,7 +103,7 @@ class Proxy:
             reused = connection.used
             if request.expects:
                 answer.go_ahead = pool.loop.create_future()  # the shop may tell it before anybody waits for it
-            connection.ask(answer, request.head, whole=whole)
+            connection.ask(answer, request.head, whole=whole, seen=seen)
             upload = None if whole else pool.loop.create_task(self._upload(receive, connection, answer, request))
             try:
                 await answer.news()
@@ -158,7 +155,7 @@ class Proxy:
         answer: Answer,
         asked: bytes,
         to_client: ToClient,
-        seen: Callable[[], bool] | None,
+        seen: Seen | None,
     ) -> Outcome:
         """Both sides speak another protocol from here on."""
         agreed = protocols_agreed(asked, answer.headers)
