@@ -33,8 +33,8 @@ class FakeLine:
 def status(*, limits: Limits = LIMITS, message: str = "", is_away: bool = False) -> Status:
     state = State(
         generation="g", ordinal=1, created_s=0, issued=5_000, front=100, lapsed=10, meter=Meter(0.0, 0.0),
-        limits=limits, message=message, usable_ms=0, admitted=100, on_the_spot=0, confirmed=0, gap_ms=0, hole=(0, 0),
-        table_version="", fields={},
+        limits=limits, message=message, usable_ms=0, admitted=100, on_the_spot=0, confirmed=0, gap_ms=0,
+        holes=((0, 0),), table_version="", fields={},
     )  # fmt: skip
     snapshot = Snapshot(state, 1_760_000_000_000, 0, 0, 1, frozenset(), is_holder=True)
     line: Any = FakeLine(snapshot, is_away)

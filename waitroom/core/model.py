@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.table import EMPTY, Table
@@ -28,9 +28,14 @@ class State:
     on_the_spot: int
     confirmed: int
     gap_ms: int
-    hole: tuple[int, int]
+    holes: tuple[tuple[int, int], ...]
     table_version: str
     fields: Mapping[str, str]
+
+    @property
+    def hole(self) -> tuple[int, int]:
+        """The latest."""
+        return self.holes[-1]
 
 
 def read_state(fields: Mapping[str, str]) -> State:
@@ -50,10 +55,16 @@ def read_state(fields: Mapping[str, str]) -> State:
         on_the_spot=int(fields["on_the_spot"]),
         confirmed=int(fields["confirmed"]),
         gap_ms=int(fields["gap"]),
-        hole=(int(fields["hole"]), int(fields["hole_end"])),
+        holes=read_holes(fields),
         table_version=fields["table_version"],
         fields=fields,
     )
+
+
+def read_holes(fields: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
+    """Numbers that nobody has, as half-open ranges: one is made whenever a lost Redis is adopted."""
+    older = tuple(tuple(map(int, hole.split("-"))) for hole in fields["holes"].split())
+    return cast(tuple[tuple[int, int], ...], (*older, (int(fields["hole"]), int(fields["hole_end"]))))
 
 
 def read_limits(fields: Mapping[str, str]) -> Limits:

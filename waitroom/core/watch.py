@@ -118,8 +118,11 @@ class Watch:
         settled = older[-1] if older else 0
         ranges = [(max(settled, low), state.issued)]
         if now_ms - state.gap_ms < GRACE_MS:
-            hole, hole_end = state.hole
-            ranges = [(low, min(max(hole, low), state.issued)), (max(hole_end, low), state.issued)]
+            ranges, start = [], low
+            for hole, hole_end in state.holes:
+                ranges.append((start, max(hole, start)))
+                start = max(hole_end, start)
+            ranges.append((start, state.issued))
         self._presence.assume(ranges)
 
     def _front_ago(self, now_ms: int, ago_ms: int) -> int:

@@ -3,6 +3,7 @@
 They are gathered into batches, and a batch is repeated with patience where its answer was lost.
 """
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -12,7 +13,7 @@ from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.batch import Batcher
 from waitroom.store.door import Door
-from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Room
+from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Renewal, Room
 
 TRIES = 3
 
@@ -37,11 +38,14 @@ class View(Protocol):
 
 
 class Asking:
-    """`door` holds those who were called and cannot be let in this very moment."""
+    """`door` holds those who were called and cannot be let in this very moment; `granted` the seats given since the
+    last sync, which no snapshot counts yet.
+    """
 
     def __init__(self, line: View) -> None:
         self._line = line
         self._room = line.room
+        self.granted: list[Renewal] = []
         self.door = Door(self._claim_for_door)
         self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
         self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
@@ -99,14 +103,19 @@ class Asking:
         snapshot = self._line.snapshot
         if snapshot is None:
             raise StoreUnavailable("enter: no snapshot yet")
-        return await self._room.enter(
+        seat_ms = self._line.provisional_ms()
+        entries = await self._room.enter(
             snapshot.state.generation,
             snapshot.state.issued,
             newcomers,
             call_id=call_id,
-            seat_ms=self._line.provisional_ms(),
+            seat_ms=seat_ms,
             now_ms=self._line.now_ms(),
         )
+        for entry in entries:
+            if entry is not None and entry.admit_ms is not None:
+                self._grant(entry.generation, entry.number, entry.admit_ms + seat_ms)
+        return entries
 
     async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
         """One call, in order of place; the answers in the order given."""
@@ -114,16 +123,23 @@ class Asking:
         if snapshot is None:
             raise StoreUnavailable("claim: no snapshot yet")
         order = sorted(range(len(claimants)), key=lambda index: claimants[index].place)
+        generation, seat_ms = snapshot.state.generation, self._line.seat_ms()
         claims = await self._room.claim(
-            snapshot.state.generation,
+            generation,
             [claimants[index] for index in order],
             call_id=call_id,
-            seat_ms=self._line.seat_ms(),
+            seat_ms=seat_ms,
             repeat_ms=self._line.settings.claim_repeat,
             now_ms=self._line.now_ms(),
         )
         answers = dict(zip(order, claims, strict=True))
+        for index, claim in answers.items():
+            if claim.outcome == "admit" and claim.admit_ms is not None:
+                self._grant(generation, claimants[index].place, claim.admit_ms + seat_ms)
         return [answers[index] for index in range(len(claimants))]
+
+    def _grant(self, generation: str, place: int, end_ms: float) -> None:
+        self.granted.append(Renewal(generation, place, math.ceil(end_ms)))
 
     async def _claim_for_door(self, claimants: list[Claimant]) -> list[Claimed]:
         """From within the loop: not repeated here, where the next sync would wait for itself."""

@@ -161,7 +161,7 @@ class Line:
             await asyncio.sleep(max(0.02, SYNC_S * random.uniform(0.9, 1.1) - spent))  # noqa: S311
 
     async def _sync(self, *, last: bool = False) -> None:
-        before = self.snapshot
+        before, granted = self.snapshot, len(self.asking.granted)
         sent_at = time.monotonic()
         parcel = self._outbox.take(before if self._generation else None, everything=last)
         try:
@@ -195,7 +195,11 @@ class Line:
             self._wake(before, snapshot)
             if snapshot.state.hole != before.state.hole and snapshot.state.ordinal == before.state.ordinal:
                 # Another worker adopted; this one may remember more.
-                await self.room.adopt(before, session_idle_ms=self.seat_ms())
+                await self._adopt(before)
+        del self.asking.granted[:granted]
+
+    async def _adopt(self, remembered: Snapshot | None) -> bool:
+        return await self.room.adopt(remembered, session_idle_ms=self.seat_ms(), granted=self.asking.granted)
 
     def _hear(self, at_s: float) -> None:
         """Redis answered. Whoever was told that the line is paused is told that it goes on."""
@@ -215,7 +219,7 @@ class Line:
         """Redis has no room, or another server's: adopt it with what this worker remembers, or create one."""
         self._holder.step_down()
         try:
-            if await self.room.adopt(self.snapshot, session_idle_ms=self.seat_ms()):
+            if await self._adopt(self.snapshot):
                 log.warning("store_adopted", room=self.settings.room)
             else:
                 wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
@@ -250,7 +254,7 @@ class Line:
         Unless it is the room that is old: adopted from a memory that missed a reset. Then this one's counts.
         """
         try:
-            await self.room.adopt(self.snapshot, session_idle_ms=self.seat_ms())
+            await self._adopt(self.snapshot)
         except StoreUnavailable as error:
             self._say(str(error))
             return

@@ -129,12 +129,20 @@ class Room:
         reply = await run(self.client, "create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
         return reply[0].decode()  # type: ignore[no-any-return]
 
-    async def adopt(self, remembered: Snapshot | None, *, session_idle_ms: int) -> bool:
-        """Take over what Redis came back with, merged with what this worker remembers; False if there is nothing."""
+    async def adopt(
+        self, remembered: Snapshot | None, *, session_idle_ms: int, granted: Sequence[Renewal] = ()
+    ) -> bool:
+        """Take over what Redis came back with, merged with what this worker remembers; False if there is nothing.
+
+        `granted`: the seats this worker was given since that snapshot, which counts only those before.
+        """
         fields = {} if remembered is None else {k: v for k, v in remembered.state.fields.items() if k != "server"}
         seats = 0 if remembered is None else remembered.seats
         keys = [self.keys.state, self.keys.active, self.keys.log]
-        reply = await run(self.client, "adopt", keys, ["", seats, session_idle_ms, *flatten(fields)])
+        args: list[Value] = ["", seats, session_idle_ms, len(granted)]
+        for seat in granted:
+            args += (f"{seat.generation}:{seat.place}", seat.end_ms)
+        reply = await run(self.client, "adopt", keys, [*args, *flatten(fields)])
         return bool(reply[0] == b"ok")
 
     async def enter(

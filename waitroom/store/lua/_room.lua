@@ -17,14 +17,14 @@ end
 -- The room, or nil and the refusal to answer with.
 local function open_room(generation)
   local v = redis.call('HMGET', STATE, 'generation', 'server', 'created', 'issued', 'front', 'next_at', 'last', 'rate',
-    'burst', 'unlimited', 'hold', 'max_active', 'lapsed', 'soon', 'ghosts', 'ghosts_until', 'released', 'soon_at')
+    'burst', 'unlimited', 'hold', 'max_active', 'lapsed', 'soon', 'ghosts', 'ghosts_until', 'released', 'soon_at', 'gap')
   if not v[1] or v[2] ~= server_id() then return nil, {'adopt'} end
   if generation ~= '' and v[1] ~= generation then return nil, {'generation', v[1]} end
   local r = {generation = v[1], created = tonumber(v[3]), issued = tonumber(v[4]), front = tonumber(v[5]),
     next_at = tonumber(v[6]), last = tonumber(v[7]), rate = tonumber(v[8]), burst = tonumber(v[9]),
     unlimited = v[10] == '1', hold = v[11] == '1', max_active = tonumber(v[12]), lapsed = tonumber(v[13]),
     soon = tonumber(v[14]), ghosts = tonumber(v[15]), ghosts_until = tonumber(v[16]), released = tonumber(v[17]),
-    soon_at = tonumber(v[18]), admitted = 0}
+    soon_at = tonumber(v[18]), gap = tonumber(v[19]), admitted = 0}
   r.now = (CLOCK[1] - r.created) * 1e6 + CLOCK[2]
   r.spacing = 1e6 / r.rate
   return r
@@ -57,6 +57,26 @@ local function seats_taken(r, active)
   local taken = redis.call('ZCARD', active)
   if now_ms < r.ghosts_until then taken = taken + r.ghosts end
   return taken
+end
+
+-- Seats to give away. None in the second after an adoption: workers are still putting back what Redis lost.
+local function seats_free(r, active)
+  if r.max_active == 0 then return math.huge end
+  local taken = seats_taken(r, active)
+  if now_ms >= r.gap and now_ms - r.gap < 1000 then return 0 end
+  return r.max_active - taken
+end
+
+-- Who stands at the door: nobody who has not asked for 5 s, or who asked at a time to come (the clock went back).
+local function tidy_door(door, asked)
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now_ms - 5000, 'LIMIT', 0, 5000)) do
+    redis.call('ZREM', asked, gone)
+    redis.call('ZREM', door, gone)
+  end
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, now_ms + 1000, '+inf', 'LIMIT', 0, 5000)) do
+    redis.call('ZREM', asked, gone)
+    redis.call('ZREM', door, gone)
+  end
 end
 
 -- Admit one visitor: the claim, the seat until `seat_ms` after the admission, the meter. Returns admit_at.

@@ -1,13 +1,16 @@
 -- Take over a Redis that restarted, failed over or came back empty: the maximum of what it has and what the caller
 -- remembers. The first caller makes room for numbers nobody remembers; later ones merge and change nothing else.
+-- Seats that the caller granted since its last sync are in no memory but its own: each caller puts its own back.
 -- KEYS  state, active, log
--- ARGV  '', seats remembered, session_idle (ms), then fields and values of the state remembered (may be none)
+-- ARGV  '', seats remembered, session_idle (ms), how many seats granted since, then per seat: member of active, its
+--       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
 local kept = {}
 local flat = redis.call('HGETALL', STATE)
 for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
 local mine = {}
-for i = 4, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
+local fields = 5 + 2 * tonumber(ARGV[4])
+for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
 if not kept.generation and not mine.generation then return {'nothing'} end
 local id = server_id()
 local first = kept.server ~= id
@@ -23,20 +26,27 @@ elseif mine.generation == kept.generation then
       kept[field] = mine[field]
     end
   end
+  if tonumber(mine.hole_end) == tonumber(kept.hole_end) then redis.call('HSET', STATE, 'holes', mine.holes); kept.holes = mine.holes end
   -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole.
   local known = tonumber(mine.issued)
   if not first and known > tonumber(kept.hole) and known < tonumber(kept.hole_end) then
     redis.call('HSET', STATE, 'hole', mine.issued)
   end
 end
+local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
+for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
 if not first then return {'ok'} end
 
 local now = (CLOCK[1] - tonumber(kept.created)) * 1e6 + CLOCK[2]
 local issued = tonumber(kept.issued)
 local above = (math.floor(issued / 65536) + 3) * 65536
-local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
-redis.call('HSET', STATE, 'server', id, 'hole', whole(issued), 'hole_end', whole(above), 'issued', whole(above),
-  'next_at', micros(now + HORIZON + tonumber(kept.burst) * 1e6 / tonumber(kept.rate)), 'gap', whole(now_ms),
+-- Earlier holes that the front has not passed are still nobody.
+local holes = ''
+for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '(%d+)-(%d+)') do
+  if tonumber(to) > tonumber(kept.front) then holes = holes .. from .. '-' .. to .. ' ' end
+end
+redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above), 'issued', whole(above),
+  'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + tonumber(kept.burst) * 1e6 / tonumber(kept.rate)), 'gap', whole(now_ms),
   'released', whole(now_ms), 'ghosts', whole(math.max(0, tonumber(ARGV[2]) - seats)),
   'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))

@@ -10,12 +10,8 @@ if kept then return kept end
 
 local active, door, asked = KEYS[3], KEYS[4], KEYS[5]
 local seat_ms, repeat_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, '-inf', now_ms - 5000, 'LIMIT', 0, 5000)) do
-  redis.call('ZREM', asked, gone)
-  redis.call('ZREM', door, gone)
-end
-local left, seats = grantable(r), math.huge
-if r.max_active > 0 then seats = r.max_active - seats_taken(r, active) end
+tidy_door(door, asked)
+local left, seats = grantable(r), seats_free(r, active)
 
 local reply = {'ok', whole(r.created)}
 local function say(what, value) reply[#reply + 1] = what; reply[#reply + 1] = value end

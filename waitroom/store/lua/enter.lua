@@ -17,8 +17,7 @@ end
 local expected = r.soon > 0 and now_ms - r.soon_at < 3000
 local spots = 0
 if r.front >= r.issued and not expected and redis.call('ZCARD', KEYS[4]) == 0 then
-  spots = grantable(r)
-  if r.max_active > 0 then spots = math.min(spots, r.max_active - seats_taken(r, KEYS[3])) end
+  spots = math.min(grantable(r), seats_free(r, KEYS[3]))
 end
 
 local reply, waiting = {'ok', whole(r.issued), whole(r.created)}, 0

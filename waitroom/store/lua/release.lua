@@ -17,6 +17,12 @@ if since > 5000 or since < -5000 then
   return {'gap'}
 end
 
+-- Nobody is called while the meter stands far ahead, and nobody claims who is not called: a clock that went back is
+-- found here.
+local next_at = r.next_at
+free_at(r)
+if r.next_at ~= next_at then redis.call('HSET', STATE, 'next_at', micros(r.next_at)) end
+
 -- The clock of turn_held runs only while a claim could have succeeded.
 local full = r.max_active > 0 and seats_taken(r, KEYS[4]) >= r.max_active
 if not r.hold and not full and since > 0 and since <= 1000 then redis.call('HINCRBY', STATE, 'usable', whole(since)) end

@@ -5,7 +5,7 @@
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 redis.call('HINCRBY', STATE, 'ordinal', 1)
-redis.call('HSET', STATE, 'generation', ARGV[2], 'issued', 0, 'front', 0, 'lapsed', 0, 'soon', 0, 'hole', 0,
+redis.call('HSET', STATE, 'generation', ARGV[2], 'issued', 0, 'front', 0, 'lapsed', 0, 'soon', 0, 'holes', '', 'hole', 0,
   'hole_end', 0, 'released', whole(now_ms), 'table_version', '')
 redis.call('DEL', KEYS[3], KEYS[4])
 for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end

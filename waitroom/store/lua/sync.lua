@@ -43,10 +43,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now_ms - 5000)
 redis.call('ZADD', KEYS[7], now_ms, worker)
 redis.call('PEXPIRE', KEYS[7], 60000)
 if ARGV[3] == '1' then redis.call('SET', KEYS[2], lease, 'PX', 2000, 'NX') end
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now_ms - 5000, 'LIMIT', 0, 5000)) do
-  redis.call('ZREM', KEYS[6], gone)
-  redis.call('ZREM', KEYS[5], gone)
-end
+tidy_door(KEYS[5], KEYS[6])
 
 redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', now_ms - tonumber(ARGV[8]))
 local seats = seats_taken(r, KEYS[4])

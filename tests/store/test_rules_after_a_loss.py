@@ -1,0 +1,157 @@
+"""Rules for a Redis that came back, lost something or went back in time; each with it and without it.
+
+All were found by random histories.
+"""
+
+import pytest
+
+from tests.store.line_simulation import LineSimulation, Person
+from tests.store.room_support import TestRoom, room_in
+from tests.store.test_room_rules import admitted, line_of, with_and_without
+from waitroom.core.meter import HORIZON_US, Limits
+from waitroom.core.model import write_limits
+from waitroom.core.settings import Settings
+from waitroom.store.room import Renewal
+
+SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
+
+
+async def lose(room: TestRoom, *granted: Renewal) -> None:
+    """A server without data in the place of the one there was; the worker adopts with its last snapshot."""
+    remembered = room.snapshot
+    for key in await room.redis.keys(f"{room.room.keys.prefix}*"):
+        await room.redis.delete(key)
+    assert await room.room.adopt(remembered, session_idle_ms=600_000, granted=granted)
+    await room.sync()
+
+
+async def test_the_front_passes_the_hole_of_an_earlier_loss_at_once(one_redis_url: str) -> None:
+    """P8: after a second loss whoever was not seen counts as there, but for numbers that nobody ever had.
+
+    Cause: only the latest hole was remembered. Effect: the line called 131,000 people who do not exist, for 40 s.
+    """
+
+    async def front_after_15_s(room: TestRoom) -> int:
+        simulation = LineSimulation(room, SETTINGS)
+        await simulation.join(20)
+        await lose(room)
+        await room.enter(5)
+        await room.sync()
+        await lose(room)
+        await simulation.run(15)
+        return room.state.front
+
+    kept, taken_out = await with_and_without(
+        one_redis_url,
+        Limits(10, 10),
+        front_after_15_s,
+        ("if tonumber(to) > tonumber(kept.front) then", "if false then"),
+    )
+
+    assert kept >= 196_608 + 5
+    assert taken_out < 65_536
+
+
+async def test_a_clock_that_went_back_is_found_also_while_nobody_claims(one_redis_url: str) -> None:
+    """P8. Cause: only a claim mended the meter, and who is not called does not claim. Effect: no call for an hour."""
+
+    async def called_after_ten_seconds(room: TestRoom) -> int:
+        await room.clock.pass_s(7200)
+        await room.enter(23)
+        assert await room.move_front(23) == "gap"
+        assert await room.move_front(23) == "ok"
+        simulation = LineSimulation(room, SETTINGS)
+        simulation.people = [Person(place, 0.0, outcome="lapsed") for place in range(23)]
+        await simulation.join(50)
+        assert len(admitted(await room.claim(*range(23)))) == 23
+        await room.clock.pass_s(-3600)
+        await room.sync()
+        await simulation.run(10)
+        return room.state.front - 23
+
+    rule = ("if r.next_at ~= next_at then", "if false then")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(10, 20), called_after_ten_seconds, rule)
+
+    assert kept == 50
+    assert taken_out == 0
+
+
+async def test_a_new_rate_after_a_loss_gives_no_credit(one_redis_url: str) -> None:
+    """P1: reservations that Redis lost may reach as far as the horizon. A change of rate counted only what it knew."""
+
+    async def ahead_s(room: TestRoom) -> float:
+        await line_of(room, 40)
+        await lose(room)
+        await room.room.configure(write_limits(Limits(20, 20)), by="test")
+        await room.clock.pass_s(1.1)
+        return (admitted(await room.claim(5))[0] - room.clock.now_ms) / 1000 + 1.1
+
+    rule = ("'last', micros(now + HORIZON), 'next_at'", "'next_at'")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(0.5, 3), ahead_s, rule)
+
+    assert kept >= HORIZON_US / 1e6
+    assert taken_out < 1.2
+
+
+@pytest.mark.parametrize("writes_back", [True, False])
+async def test_a_seat_given_since_the_last_sync_stays_counted(one_redis_url: str, writes_back: bool) -> None:
+    """P2: no snapshot counts it, and Redis has lost it."""
+    async with room_in(one_redis_url, Limits(100, 100, max_active=3)) as room:
+        await line_of(room, 10)
+        await room.claim(0, 1)
+        await room.sync()
+        (claim,) = await room.claim(2)
+        assert claim.admit_ms is not None
+        granted = [Renewal(room.generation, 2, round(claim.admit_ms) + 600_000)] if writes_back else []
+
+        await lose(room, *granted)
+        await room.clock.pass_s(3)
+        more = admitted(await room.claim(3))
+
+    assert len(more) == (0 if writes_back else 1)
+
+
+async def test_no_seat_is_given_before_every_worker_could_put_its_own_back(one_redis_url: str) -> None:
+    """P2: two workers, and the one that adopts first does not know of the seat that the other gave."""
+
+    async def seats(room: TestRoom) -> int:
+        await line_of(room, 10)
+        (claim,) = await room.claim(0)
+        assert claim.admit_ms is not None
+        before = room.snapshot
+        await lose(room)
+        await room.clock.pass_s(0.5)
+        early = len(admitted(await room.claim(1)))
+        own = Renewal(room.generation, 0, round(claim.admit_ms) + 600_000)
+        assert await room.room.adopt(before, session_idle_ms=600_000, granted=[own])
+        await room.clock.pass_s(1)
+        return 1 + early + len(admitted(await room.claim(2)))
+
+    kept, taken_out = await with_and_without(
+        one_redis_url,
+        Limits(100, 1, max_active=1),
+        seats,
+        ("now_ms - r.gap < 1000 then return 0", "false then return 0"),
+    )
+
+    assert (kept, taken_out) == (1, 2)
+
+
+async def test_whoever_left_the_door_blocks_nobody_after_the_clock_went_back(one_redis_url: str) -> None:
+    """P3. Cause: who asked at a time to come never dropped out. Effect: 30 who left kept everybody out for an hour."""
+
+    async def came_in(room: TestRoom) -> int:
+        await line_of(room, 60)
+        await room.claim(*range(30))
+        await room.room.configure({"hold": "1"}, by="test")
+        await room.claim(*range(30))
+        await room.clock.pass_s(-3600)
+        await room.room.configure({"hold": "0"}, by="test")
+        await room.claim(40)
+        await room.clock.pass_s(4)
+        return len(admitted(await room.claim(40)))
+
+    rule = ("asked, now_ms + 1000, '+inf'", "asked, '+inf', '+inf'")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(1, 1), came_in, rule)
+
+    assert (kept, taken_out) == (1, 0)
