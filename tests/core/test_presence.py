@@ -9,11 +9,14 @@ from waitroom.core.presence import (
     CHUNK,
     CHUNK_BYTES,
     EPOCH_MS,
+    FAR_MS,
+    FAR_TURNS,
     Beats,
     Presence,
     chunk_of,
     epoch_of,
     epochs_seen,
+    is_due,
     mask,
     nth_bit,
 )
@@ -204,3 +207,26 @@ def test_the_epochs_seen_cover_away_after_and_not_two_epochs_more(now_ms: int, a
 
 def test_the_seam_of_a_chunk() -> None:
     assert (chunk_of(CHUNK - 1), chunk_of(CHUNK)) == (0, 1)
+
+
+@quick
+@given(st.integers(0, 10**6), st.lists(st.integers(1, 9000), min_size=1, max_size=60), st.integers(0, 10**12))
+def test_every_far_chunk_has_one_turn_in_five_seconds_at_any_pace(chunk: int, steps: list[int], start_ms: int) -> None:
+    """Slow syncs, missed ones: no turn is lost and none comes twice."""
+    now_ms, turns = start_ms, 0
+    for step in steps:
+        turns += is_due(chunk, now_ms, now_ms + step)
+        now_ms += step
+
+    most = sum(-(-step // FAR_MS) for step in steps)
+    assert turns <= min(most, -(-(now_ms - start_ms) // FAR_MS))
+    assert turns >= (now_ms - start_ms) // FAR_MS if max(steps) <= FAR_MS else turns >= 1
+
+
+def test_turns_are_spread_evenly() -> None:
+    """So that no sync carries them all."""
+    step_ms = FAR_MS // FAR_TURNS
+
+    due = [sum(is_due(chunk, at, at + step_ms) for chunk in range(7, 167)) for at in range(0, FAR_MS, step_ms)]
+
+    assert due == [160 // FAR_TURNS] * FAR_TURNS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from waitroom.core.presence import BLOCK, CHUNK, Beats, Presence
 from waitroom.core.release import Cohort
-from waitroom.core.table import EMPTY, EXACT, MOST_BLOCKS, Facts, Table, decode, make_table
+from waitroom.core.table import EMPTY, EXACT, TIER, Facts, Table, block_at, decode, make_table
 
 quick = settings(deadline=None, max_examples=60)
 
@@ -45,8 +45,52 @@ def test_ahead_is_exact_in_the_first_thousands(front: int, people: set[int], off
     if place < front - front % BLOCK + EXACT:
         assert ahead == naive(seen, front, place)
     else:
-        in_block = sum(abs(person - place) < table.block for person in seen)
-        assert abs(ahead - naive(seen, front, place)) <= in_block + 1
+        assert abs(ahead - naive(seen, front, place)) <= block_at(place - (front - front % BLOCK + EXACT))[2] / 4 + 1
+
+
+edges = st.lists(st.one_of(st.integers(0, 3_000_000), st.integers(0, 40_000)), min_size=2, max_size=40, unique=True)
+
+
+@quick
+@given(fronts, edges, st.lists(st.integers(1, 3_000_000), min_size=1, max_size=20), st.data())
+def test_far_back_ahead_is_off_by_a_quarter_of_a_block_at_most(
+    front: int, people: list[int], backs: list[int], data: st.DataObject
+) -> None:
+    """Whole runs of the line are there, others gone, which is the worst for counts of blocks. 256 people as far as a
+    quarter of a million places back, and then 0.2 % of the distance.
+    """
+    runs = [(front + start, front + end) for start, end in list(pairwise(sorted(people)))[::2]]
+    presence, issued = Presence(), front + 3_000_000
+    presence.assume(runs)
+    table = decode(make_table(presence, front=front, issued=issued, facts=Facts()).encode())
+
+    for back in [*backs, *(people[at] for at in data.draw(st.sets(st.integers(0, len(people) - 1))))]:
+        place = front + back
+        truth = sum(max(0, min(end, place) - start) for start, end in runs)
+        bound = max(BLOCK / 4, 0.002 * back) if back >= EXACT else BLOCK / 4 if back >= EXACT - BLOCK else 0
+
+        assert abs(table.ahead(front, place) - truth) <= bound + (bound > 0)
+
+
+def test_the_worst_block_is_off_by_a_quarter() -> None:
+    """That the bound is not larger than it needs to be: the nearer half of a block is there, the farther half gone."""
+    presence = Presence()
+    start = EXACT + 3 * TIER * BLOCK
+    presence.assume([(start, start + 2 * BLOCK)])
+    table = make_table(presence, front=0, issued=start + CHUNK, facts=Facts())
+
+    assert block_at(start - EXACT) == (2 * TIER, 0, 4 * BLOCK)
+    assert table.ahead(0, start + 2 * BLOCK) == BLOCK
+
+
+@quick
+@given(st.integers(0, 2**32))
+def test_blocks_follow_one_another(offset: int) -> None:
+    index, rest, size = block_at(offset)
+
+    assert 0 <= rest < size
+    assert block_at(offset - rest + size)[:2] == (index + 1, 0)
+    assert rest == 0 or block_at(offset - 1) == (index, rest - 1, size)
 
 
 @quick
@@ -87,10 +131,14 @@ def test_a_front_that_has_moved_on_is_subtracted() -> None:
 
 @pytest.mark.parametrize("issued", [100_000, 3_000_000, 20_000_000])
 def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: int) -> None:
-    """And one block far back is all that an answer may be off by."""
-    table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=Facts())
+    """With the rings as full as they get in a day."""
+    calls = tuple((1_800_000_000_000 + at, 1_800_000_000_000 + at, issued - at) for at in range(80))
+    flow = tuple((1_800_000_000_000 + at, issued - at) for at in range(36))
+    cohort = Cohort(1_800_000_000_000, (999, 999, 999), (999, 999, 999))
+    full = Facts(calls=calls, flow=flow, issues=flow[:12], cohorts=(cohort,) * 10)
 
-    assert len(table.counts) <= MOST_BLOCKS
+    table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=full)
+
     assert len(table.encode()) <= 16 * 1024
     assert table.ahead(0, issued - 1) == issued - 1
 
@@ -118,13 +166,13 @@ def test_a_table_survives_the_wire(front: int, people: set[int], length: int, kn
     read = decode(table.encode())
 
     assert read.facts == known
-    assert (read.start, read.end, read.block, read.counts) == (table.start, table.end, table.block, table.counts)
+    assert (read.start, read.end, read.counts) == (table.start, table.end, table.counts)
     assert all(read.before(front + offset) == table.before(front + offset) for offset in range(0, length, 997))
     assert all(isinstance(cohort, Cohort) for cohort in read.facts.cohorts)
 
 
 def with_calls(*calls: tuple[int, int, int]) -> Table:
-    return Table(start=0, end=0, exact=b"", block=BLOCK, counts=(), facts=Facts(calls=calls))
+    return Table(start=0, end=0, exact=b"", counts=(), facts=Facts(calls=calls))
 
 
 def test_a_place_lapses_when_turn_held_has_passed_on_the_clock_of_usable_time() -> None:

@@ -151,6 +151,25 @@ class TestRoom:
         await self.sync()
         return outcome
 
+    async def pass_time(self, seconds: float) -> None:
+        """Turn the clock, and let keys expire by it: what Redis itself keeps of time runs on."""
+        await self.clock.pass_s(seconds)
+        keys = await self.keys()
+        async with self.redis.pipeline(transaction=False) as asking:
+            for key in keys:
+                asking.pttl(key)
+            left = await asking.execute()
+        async with self.redis.pipeline(transaction=False) as telling:
+            for key, left_ms in zip(keys, left, strict=True):
+                if left_ms > 0:
+                    telling.pexpire(key, left_ms - round(seconds * 1000))
+            await telling.execute()
+
+    async def keys(self) -> list[str]:
+        """The room's keys."""
+        pattern = self.room.keys.prefix.replace("{", "\\{") + "*"
+        return sorted([key.decode() async for key in self.redis.scan_iter(pattern, count=1000)])
+
     async def set(self, **fields: object) -> None:
         """Write fields of the state as they are."""
         await self.redis.hset(self.room.keys.state, mapping={name: str(value) for name, value in fields.items()})

@@ -1,5 +1,12 @@
 """What a worker tells Redis: the latest end of a seat, and each pass seen again once."""
 
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.store.room_support import TestRoom, room_in
+from waitroom.core.meter import Limits
+from waitroom.core.presence import CHUNK
 from waitroom.store.ended import Ended
 from waitroom.store.outbox import Outbox
 from waitroom.store.room import Renewal
@@ -13,12 +20,12 @@ def test_an_earlier_end_does_not_take_the_place_of_a_later_one() -> None:
     for end_ms in (30, 11):
         outbox.renew("g", 7, end_ms, confirms=False)
 
-    parcel = outbox.take(None, everything=True)
+    parcel = outbox.take(None, now_s=0)
     outbox.renew("g", 7, 20, confirms=False)
     outbox.give_back(parcel)
 
     assert parcel.renewals == [Renewal("g", 7, 30)]
-    assert outbox.take(None, everything=True).renewals == [Renewal("g", 7, 30)]
+    assert outbox.take(None, now_s=0).renewals == [Renewal("g", 7, 30)]
 
 
 def test_giving_a_seat_back_is_the_last_word() -> None:
@@ -26,7 +33,7 @@ def test_giving_a_seat_back_is_the_last_word() -> None:
     for end_ms in (30, 0, 40):
         outbox.renew("g", 7, end_ms, confirms=False)
 
-    assert outbox.take(None, everything=True).renewals == [Renewal("g", 7, 0)]
+    assert outbox.take(None, now_s=0).renewals == [Renewal("g", 7, 0)]
 
 
 def test_a_pass_seen_again_many_times_proves_one_cookie() -> None:
@@ -35,9 +42,9 @@ def test_a_pass_seen_again_many_times_proves_one_cookie() -> None:
     for place in (1, 1, 2, 1, 2):
         outbox.renew("g", place, 30, confirms=True)
 
-    assert outbox.take(None, everything=True).confirmed == 2
+    assert outbox.take(None, now_s=0).confirmed == 2
     outbox.renew("g", 1, 30, confirms=True)
-    assert outbox.take(None, everything=True).confirmed == 0
+    assert outbox.take(None, now_s=0).confirmed == 0
 
 
 def test_an_ended_pass_is_remembered_for_the_life_of_a_pass() -> None:
@@ -50,3 +57,48 @@ def test_an_ended_pass_is_remembered_for_the_life_of_a_pass() -> None:
 
     assert before == (True, True, False)
     assert (ended.has("g", 1), ended.has("g", 2), len(ended)) == (False, True, 1)
+
+
+@pytest.fixture
+async def settled(one_redis_url: str) -> AsyncIterator[TestRoom]:
+    """A room whose last gap is long past."""
+    async with room_in(one_redis_url, Limits(10, 10)) as room:
+        await room.set(issued=10_000_000, front=70_000)
+        await room.clock.pass_s(3600)
+        await room.sync()
+        yield room
+
+
+def note_everywhere(outbox: Outbox) -> None:
+    for chunk in range(153):
+        outbox.beats.note(chunk * CHUNK)
+
+
+async def test_each_sync_carries_the_beats_at_the_front_and_a_part_of_the_others(settled: TestRoom) -> None:
+    """Ten million people are 1.2 MB of beats every five seconds: at once they would hold Redis up."""
+    outbox = Outbox()
+    carried: list[set[int]] = []
+    outbox.take(settled.snapshot, now_s=1000)
+
+    for at in range(1, 21):
+        note_everywhere(outbox)
+        parcel = outbox.take(settled.snapshot, now_s=1000 + at / 4)
+        carried.append({beat.chunk for beat in parcel.beats})
+
+    assert all(chunks >= {1, 2} for chunks in carried)
+    assert max(map(len, carried)) <= 2 + 153 // 20 + 1
+    assert set().union(*carried) == set(range(153))
+
+
+async def test_nothing_waits_after_a_gap_or_at_the_end(settled: TestRoom) -> None:
+    """P3: absence is found anew, from what all workers have seen."""
+    outbox = Outbox()
+    outbox.take(settled.snapshot, now_s=1000)
+    note_everywhere(outbox)
+    last = outbox.take(settled.snapshot, now_s=1000.1, everything=True)
+    await settled.set(gap=int(settled.clock.now_ms))
+    note_everywhere(outbox)
+
+    after_gap = outbox.take(await settled.sync(), now_s=1000.2)
+
+    assert len(last.beats) == len(after_gap.beats) == 153

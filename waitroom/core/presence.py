@@ -6,12 +6,14 @@ in little-endian bytes. Setting a bit twice changes nothing, so that workers nee
 
 from collections.abc import Iterable
 
+Window = tuple[tuple[int, int], ...]
+
 CHUNK = 65_536
 CHUNK_BYTES = CHUNK // 8
 EPOCH_MS = 15_000
 BLOCK = 1024
 BLOCKS = CHUNK // BLOCK
-FULL = (1 << CHUNK) - 1
+FAR_MS, FAR_TURNS = 5_000, 20
 
 
 def chunk_of(place: int) -> int:
@@ -26,6 +28,14 @@ def epochs_seen(now_ms: float, away_after_ms: int) -> range:
     """The epochs whose bits still count as being there."""
     last = epoch_of(now_ms)
     return range(last - -(-away_after_ms // EPOCH_MS), last + 1)
+
+
+def is_due(chunk: int, since_ms: float, now_ms: float) -> bool:
+    """Whether the turn of a far chunk came after `since_ms` and up to now. Each has one in 5 s, at a moment that
+    follows from its number, so that the bits of ten million people go to Redis and back a few chunks at a time.
+    """
+    shift_ms = chunk % FAR_TURNS * FAR_MS / FAR_TURNS
+    return (now_ms - shift_ms) // FAR_MS > (since_ms - shift_ms) // FAR_MS
 
 
 class Beats:
@@ -60,9 +70,8 @@ class Beats:
     def give_back(self, taken: Iterable[tuple[int, int, bytes]]) -> None:
         """Merge what could not be flushed."""
         for chunk, start, body in taken:
-            bits = self._chunks.setdefault(chunk, bytearray(CHUNK_BYTES))
-            for index, byte in enumerate(body, start):
-                bits[index] |= byte
+            bits = int.from_bytes(self._chunks.get(chunk, b""), "little") | int.from_bytes(body, "little") << 8 * start
+            self._chunks[chunk] = bytearray(bits.to_bytes(CHUNK_BYTES, "little"))
 
 
 def mask(start: int, end: int) -> int:
@@ -80,8 +89,8 @@ class Presence:
 
     def __init__(self) -> None:
         self._bits: dict[int, int] = {}
-        self._blocks: dict[int, tuple[int, ...]] = {}
-        self._assumed: tuple[tuple[int, int], ...] = ()
+        self._blocks: dict[int, tuple[Window, tuple[int, ...]]] = {}
+        self._assumed: Window = ()
 
     def update(self, chunk: int, bits: bytes) -> None:
         value = int.from_bytes(bits, "little")
@@ -91,12 +100,7 @@ class Presence:
 
     def assume(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Places in these half-open ranges count as present whether seen or not (just issued, or after a gap)."""
-        new = tuple((start, end) for start, end in ranges if end > start)
-        if new != self._assumed:
-            for start, end in {*new} ^ {*self._assumed}:
-                for chunk in range(start // CHUNK, (end - 1) // CHUNK + 1):
-                    self._blocks.pop(chunk, None)
-            self._assumed = new
+        self._assumed = tuple((start, end) for start, end in ranges if end > start)
 
     def forget(self, below_chunk: int) -> None:
         for store in (self._bits, self._blocks):
@@ -110,23 +114,30 @@ class Presence:
     def bits(self, chunk: int) -> int:
         """Those who were seen, and those who count as present."""
         value = self._bits.get(chunk, 0)
-        low, high = chunk * CHUNK, (chunk + 1) * CHUNK
-        for start, end in self._assumed:
-            if start < high and end > low:
-                value |= mask(max(start, low) - low, min(end, high) - low)
+        for start, end in self._window(chunk):
+            value |= mask(start, end)
         return value
 
     def blocks(self, chunk: int) -> tuple[int, ...]:
-        """Present places in each block of 1,024 of a chunk."""
-        counts = self._blocks.get(chunk)
-        if counts is None:
-            data = self.bits(chunk).to_bytes(CHUNK_BYTES, "little")
-            step = BLOCK // 8
-            counts = tuple(
-                int.from_bytes(data[at : at + step], "little").bit_count() for at in range(0, CHUNK_BYTES, step)
-            )
-            self._blocks[chunk] = counts
+        """Present places in each block of 1,024 of a chunk; counted when the chunk changed."""
+        window = self._window(chunk)
+        known = self._blocks.get(chunk)
+        if known is not None and known[0] == window:
+            return known[1]
+        data = self.bits(chunk).to_bytes(CHUNK_BYTES, "little")
+        step = BLOCK // 8
+        counts = tuple(int.from_bytes(data[at : at + step], "little").bit_count() for at in range(0, CHUNK_BYTES, step))
+        self._blocks[chunk] = window, counts
         return counts
+
+    def _window(self, chunk: int) -> Window:
+        """The ranges that count as present, as bits of this chunk."""
+        low = chunk * CHUNK
+        return tuple(
+            (max(start - low, 0), min(end - low, CHUNK))
+            for start, end in self._assumed
+            if start < low + CHUNK and end > low
+        )
 
     def count(self, start: int, end: int) -> int:
         """Present places in start … end − 1."""

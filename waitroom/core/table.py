@@ -1,7 +1,10 @@
 """The table everyone reads: how many present visitors stand before a place.
 
 The holder of the lease publishes it with the front; every worker fetches it with its sync and answers
-`ahead` from its own memory. Exact for the first thousands of places behind the front, counts a block further back.
+`ahead` from its own memory. Exact for the first thousands of places behind the front. Further back people are counted
+by blocks, which grow with the distance: 256 of 1,024 places, 256 of twice as many, and so on. Within a block they
+count as evenly spread, so that an answer is off by a quarter of a block at most: 256 people as far as a quarter of a
+million places back, and from there 0.2 % of the distance. The blob grows with the logarithm of the line.
 
 Layout: one line of JSON (`Facts`), a line feed, the exact bits, then the block counts (uint32); little-endian.
 """
@@ -9,7 +12,7 @@ Layout: one line of JSON (`Facts`), a line feed, the exact bits, then the block 
 import json
 import struct
 from bisect import bisect_right
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -17,7 +20,7 @@ from waitroom.core.presence import BLOCK, BLOCKS, CHUNK, Presence, mask
 from waitroom.core.release import Cohort
 
 EXACT = 8 * BLOCK
-MOST_BLOCKS = 2048
+TIER = 256
 WORD = 64
 
 
@@ -38,12 +41,10 @@ class Facts:
 class Table:
     """Immutable once made. `start` ≤ front is a multiple of 1,024; places from `end` on count as present."""
 
-    __slots__ = ("_exact_end", "_sums", "_words", "block", "counts", "end", "exact", "facts", "start")
+    __slots__ = ("_exact_end", "_sums", "_words", "counts", "end", "exact", "facts", "start")
 
-    def __init__(
-        self, *, start: int, end: int, exact: bytes, block: int, counts: tuple[int, ...], facts: Facts
-    ) -> None:
-        self.start, self.end, self.exact, self.block, self.counts, self.facts = start, end, exact, block, counts, facts
+    def __init__(self, *, start: int, end: int, exact: bytes, counts: tuple[int, ...], facts: Facts) -> None:
+        self.start, self.end, self.exact, self.counts, self.facts = start, end, exact, counts, facts
         self._exact_end = min(end, start + EXACT)
         value = int.from_bytes(exact, "little")
         self._words = tuple((value >> at) & ((1 << WORD) - 1) for at in range(0, EXACT, WORD))
@@ -59,15 +60,19 @@ class Table:
             word, bit = divmod(place - self.start, WORD)
             return self._sums[word] + (self._words[word] & ((1 << bit) - 1)).bit_count()
         if place < self.end:
-            index, rest = divmod(place - self.start - EXACT, self.block)
+            index, rest, size = block_at(place - self._exact_end)
             at = EXACT // WORD + index
-            size = min(self.block, self.end - self.start - EXACT - index * self.block)
+            size = min(size, self.end - place + rest)
             return self._sums[at] + (self._sums[at + 1] - self._sums[at]) * rest / size
         return self._sums[-1] + place - self.end
 
     def ahead(self, front: int, place: int) -> int:
         """Present visitors from the front to a place, without the place itself."""
         return max(0, round(self.before(place) - self.before(front)))
+
+    def with_facts(self, facts: Facts) -> "Table":
+        """The same counts, with news of the recent past."""
+        return Table(start=self.start, end=self.end, exact=self.exact, counts=self.counts, facts=facts)
 
     def lapsed_below(self, usable_ms: int, turn_held_ms: int) -> int:
         """Places below this were called over `turn_held` ago, by the clock that runs while claims could succeed."""
@@ -76,13 +81,21 @@ class Table:
         return calls[index - 1][2] if index else 0
 
     def encode(self) -> bytes:
-        head = {"start": self.start, "end": self.end, "block": self.block, **asdict(self.facts)}
+        head = {"start": self.start, "end": self.end, **{name: getattr(self.facts, name) for name in Facts.__slots__}}
         exact = self.exact.ljust(EXACT // 8, b"\0")
         body = struct.pack(f"<{len(self.counts)}I", *self.counts)
         return json.dumps(head, separators=(",", ":")).encode() + b"\n" + exact + body
 
 
-EMPTY = Table(start=0, end=0, exact=b"", block=BLOCK, counts=(), facts=Facts())
+EMPTY = Table(start=0, end=0, exact=b"", counts=(), facts=Facts())
+
+
+def block_at(offset: int) -> tuple[int, int, int]:
+    """The block of the place `offset` behind the exact bits: (its index, places of it that come before, its size)."""
+    tier = (offset // (TIER * BLOCK) + 1).bit_length() - 1
+    size = BLOCK << tier
+    index, rest = divmod(offset - TIER * (size - BLOCK), size)
+    return tier * TIER + index, rest, size
 
 
 def decode(blob: bytes) -> Table:
@@ -92,9 +105,7 @@ def decode(blob: bytes) -> Table:
     cohorts = tuple(Cohort(at_ms, tuple(called), tuple(came)) for at_ms, called, came in head["cohorts"])
     facts = Facts(**rings, cohorts=cohorts)
     counts = struct.unpack(f"<{(len(body) - EXACT // 8) // 4}I", body[EXACT // 8 :])
-    return Table(
-        start=head["start"], end=head["end"], exact=body[: EXACT // 8], block=head["block"], counts=counts, facts=facts
-    )
+    return Table(start=head["start"], end=head["end"], exact=body[: EXACT // 8], counts=counts, facts=facts)
 
 
 def make_table(presence: Presence, *, front: int, issued: int, facts: Facts) -> Table:
@@ -114,11 +125,10 @@ def make_table(presence: Presence, *, front: int, issued: int, facts: Facts) -> 
         fine.extend(presence.blocks(chunk)[offset // BLOCK : BLOCKS])
         place = (chunk + 1) * CHUNK
     fine = fine[: max(0, -(-(issued - exact_end) // BLOCK))]
-    block = BLOCK
-    while len(fine) * BLOCK > MOST_BLOCKS * block:
-        block *= 2
-    step = block // BLOCK
-    counts = tuple(sum(fine[at : at + step]) for at in range(0, len(fine), step))
-    return Table(
-        start=start, end=issued, exact=exact.to_bytes(EXACT // 8, "little"), block=block, counts=counts, facts=facts
-    )
+    counts = fine[:TIER]
+    low, step = TIER, 2
+    while low < len(fine):
+        high = min(low + TIER * step, len(fine))
+        counts += [sum(fine[at : at + step]) for at in range(low, high, step)]
+        low, step = high, 2 * step
+    return Table(start=start, end=issued, exact=exact.to_bytes(EXACT // 8, "little"), counts=tuple(counts), facts=facts)

@@ -11,17 +11,16 @@ from dataclasses import dataclass, replace
 
 from waitroom.core.estimate import LONGEST_POLL_S
 from waitroom.core.model import Snapshot
-from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, mask
+from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, is_due, mask
 from waitroom.core.release import COHORTS_MS, SOON_MS, Cohort, RoomNow, coming, release
 from waitroom.core.table import Facts, Table, make_table
 
 JUST_ISSUED_MS = 10_000
 SETTLE_MS = 1_000
 GRACE_MS = int(LONGEST_POLL_S * 1.2 * 1000) + 4_000
-FAR_LOOK_MS = 5_000
 NEAR = 16_384
 MOST_CALLS = 160
-NEW_LOOKS_A_ROUND = 16
+FAR_LOOKS_A_ROUND = 16
 FLOW_EVERY_MS, FLOW_KEPT = 5_000, 36
 
 
@@ -61,12 +60,14 @@ class Watch:
         self._recent = recent = min(self._front_ago(now_ms, 2 * SOON_MS), state.front)
         first, last = chunk_of(recent), chunk_of(max(state.issued - 1, state.front))
         near = range(first, min(last, chunk_of(state.front + NEAR)) + 1)
-        far = [c for c in range(near.stop, last + 1) if now_ms - self._looked.get(c, -FAR_LOOK_MS) >= FAR_LOOK_MS]
+        looked, behind = self._looked, range(near.stop, last + 1)
+        far = [chunk for chunk in behind if chunk not in looked or is_due(chunk, looked[chunk], now_ms)]
+        far.sort(key=lambda chunk: looked.get(chunk, 0))
         self._presence.forget(first)
         for memory in (self._claimed, self._looked):
             for chunk in [c for c in memory if c < first]:
                 del memory[chunk]
-        return recent, [*near, *far[:NEW_LOOKS_A_ROUND]]
+        return recent, [*near, *far[:FAR_LOOKS_A_ROUND]]
 
     def note(self, chunk: int, *, seen: bytes, claimed: bytes, now_ms: int) -> None:
         """What a look at a chunk shows."""
@@ -211,10 +212,7 @@ class Watch:
     def _table(self, snapshot: Snapshot, front: int, complete: int) -> Table:
         """The table; until every chunk was looked at once, the last holder's counts with the new facts."""
         if complete < snapshot.state.issued and snapshot.table.end:
-            old = snapshot.table
-            return Table(
-                start=old.start, end=old.end, exact=old.exact, block=old.block, counts=old.counts, facts=self._facts
-            )
+            return snapshot.table.with_facts(self._facts)
         return make_table(self._presence, front=front, issued=snapshot.state.issued, facts=self._facts)
 
 

@@ -163,7 +163,7 @@ class Line:
     async def _sync(self, *, last: bool = False) -> None:
         before, granted = self.snapshot, len(self.asking.granted)
         sent_at = time.monotonic()
-        parcel = self._outbox.take(before if self._generation else None, everything=last)
+        parcel = self._outbox.take(before if self._generation else None, now_s=sent_at, everything=last)
         try:
             snapshot = await self.room.sync(
                 self._generation,

@@ -1,13 +1,11 @@
 """What a worker has to tell Redis with its next sync. What could not be told is kept."""
 
-import time
 from typing import NamedTuple
 
 from waitroom.core.model import Snapshot
-from waitroom.core.presence import Beats, chunk_of
+from waitroom.core.presence import FAR_MS, Beats, chunk_of, is_due
 from waitroom.store.room import Beat, Renewal
 
-FAR_FLUSH_S = 5.0
 RENEWALS_A_SYNC = 2_000
 MOST_SEEN_AGAIN = 20_000
 
@@ -26,7 +24,7 @@ class Outbox:
         self._renewals: dict[tuple[str, int], int] = {}
         self._confirmed = 0
         self._seen_again: dict[tuple[str, int], None] = {}
-        self._far_flushed_at = 0.0
+        self._flushed_ms = 0.0
 
     def renew(self, generation: str, place: int, end_ms: int, *, confirms: bool) -> None:
         """The latest end of a seat counts, and 0, which gives it back, above all. A pass is confirmed once, however
@@ -39,16 +37,16 @@ class Outbox:
             self._seen_again[generation, place] = None
             self._confirmed += 1
 
-    def take(self, snapshot: Snapshot | None, *, everything: bool) -> Parcel:
-        """The next parcel: at most 2,000 renewals, the chunk of beats at the front, the others every five seconds;
-        all of them after a gap. Without a snapshot nobody knows which generation the beats are of, so they stay.
+    def take(self, snapshot: Snapshot | None, *, now_s: float, everything: bool = False) -> Parcel:
+        """The next parcel: at most 2,000 renewals, the beats at the front, and each chunk farther back when it is due;
+        after a gap all of them. Without a snapshot nobody knows which generation the beats are of, so they stay.
         """
         taken = list(self._renewals.items())[:RENEWALS_A_SYNC]
         for key, _ in taken:
             del self._renewals[key]
         renewals = [Renewal(generation, place, end_ms) for (generation, place), end_ms in taken]
         confirmed, self._confirmed = self._confirmed, 0
-        return Parcel(renewals, self._take_beats(snapshot, everything=everything), confirmed)
+        return Parcel(renewals, self._take_beats(snapshot, now_s * 1000, everything=everything), confirmed)
 
     def give_back(self, parcel: Parcel) -> None:
         """What could not be delivered; a later word on a seat stands."""
@@ -65,14 +63,12 @@ class Outbox:
         """They were of another generation."""
         self.beats = Beats()
 
-    def _take_beats(self, snapshot: Snapshot | None, *, everything: bool) -> list[Beat]:
+    def _take_beats(self, snapshot: Snapshot | None, now_ms: float, *, everything: bool) -> list[Beat]:
         if snapshot is None:
             return []
-        now = time.monotonic()
-        settling = snapshot.now_ms - snapshot.state.gap_ms < FAR_FLUSH_S * 1000
-        near = chunk_of(snapshot.state.front)
-        chunks = [near, near + 1]
-        if everything or settling or now - self._far_flushed_at >= FAR_FLUSH_S:
-            self._far_flushed_at = now
-            chunks = self.beats.chunks()
+        since_ms, self._flushed_ms = self._flushed_ms, now_ms
+        chunks = self.beats.chunks()
+        if not everything and snapshot.now_ms - snapshot.state.gap_ms >= FAR_MS:
+            near = chunk_of(snapshot.state.front)
+            chunks = [c for c in chunks if c in (near, near + 1) or is_due(c, since_ms, now_ms)]
         return [Beat(*beat) for beat in self.beats.take(chunks)]
