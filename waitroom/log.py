@@ -33,6 +33,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "embedded_redis_not_restarted": "and could not be started again yet",
     "store_away": "Redis does not answer",
     "store_back": "Redis answers again",
+    "store_found": "which server has the room, where Sentinels or a Cluster say so",
     "store_adopted": "a Redis that restarted was taken over",
     "room_created": "a new room",
     "limits_changed": "the environment's limits were put in force",
@@ -145,5 +146,5 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     if settings.redis_url is not None:
         parts = urlsplit(settings.redis_url.get_secret_value())
         found += [parts.password or "", unquote(parts.password or "")]
-        found += [value for name, value in parse_qsl(parts.query) if name == "password"]
+        found += [value for name, value in parse_qsl(parts.query) if name.endswith("password")]
     return tuple(sorted({text for text in found if len(text) >= SHORTEST}, key=len, reverse=True))

@@ -212,7 +212,7 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(command: Com
     result = command("status", redis_url=f"redis://:{PASSWORD}@127.0.0.1:1/0")
 
     assert result.exit_code == 1
-    assert "redis://127.0.0.1:1/0 does not answer" in result.stderr
+    assert "redis://127.0.0.1:1 does not answer" in result.stderr
     assert PASSWORD not in result.output
 
 

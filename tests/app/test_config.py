@@ -222,7 +222,7 @@ def test_a_shared_redis_needs_a_shared_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://redis", "redis://", "redis://h:x", "redis://h/1/2", "redis+cluster://h", "unix:"]
+    "text", ["http://redis", "redis://", "redis://h:x", "redis://h/1/2", "redis+sentinel://h", "unix:"]
 )
 def test_what_is_no_redis_is_refused(text: str) -> None:
     assert any(fault.startswith("WAITROOM_REDIS_URL ") for fault in faults(redis_url=text))

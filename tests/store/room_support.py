@@ -14,9 +14,19 @@ from waitroom.core.table import EMPTY
 from waitroom.store import scripts
 from waitroom.store.room import Beat, Claimant, Claimed, Entry, Newcomer, Room
 
-CLOCK_KEY = "the-clock-of-this-test"
 START_S = 1_800_000_000
 READS_CLOCK = "redis.call('TIME')"
+TURNED_CLOCK = "redis.call('HMGET', 'clock-of-' .. string.match(STATE, '{.*}'), 's', 'us')"
+BEGINS = "local STATE, CLOCK = KEYS[1], "
+CHECKS_KEYS = """local STATE, declared, anything = KEYS[1], {}, redis.call
+for _, key in ipairs(KEYS) do declared[key] = true end
+local redis = {call = function(...)
+  for _, word in ipairs({...}) do
+    if string.find(word, '^waitroom:') and not declared[word] then error('undeclared key ' .. word) end
+  end
+  return anything(...)
+end}
+local CLOCK = """
 
 Replacement = tuple[str, str]
 
@@ -50,8 +60,8 @@ rules_taken_out = contextlib.contextmanager(variant)
 class Clock:
     """Redis time, as the scripts of this test see it."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, name: str) -> None:
+        self._client, self._key = client, f"clock-of-{{{name}}}"
         self.now_us = START_S * 1_000_000
 
     @property
@@ -61,7 +71,7 @@ class Clock:
     async def set(self, now_us: float) -> None:
         self.now_us = round(now_us)
         seconds, rest = divmod(self.now_us, 1_000_000)
-        await self._client.hset(CLOCK_KEY, mapping={"s": seconds, "us": rest})
+        await self._client.hset(self._key, mapping={"s": seconds, "us": rest})
 
     async def pass_s(self, seconds: float) -> None:
         await self.set(self.now_us + seconds * 1e6)
@@ -179,12 +189,14 @@ class TestRoom:
 async def room_in(
     url: str, limits: Limits, *, without: Sequence[Replacement] = (), name: str = ""
 ) -> AsyncIterator[TestRoom]:
-    """A fresh room, whose scripts lack what `without` replaces, at a time that only the test moves."""
-    turned = (READS_CLOCK, f"redis.call('HMGET', '{CLOCK_KEY}', 's', 'us')")
-    with rules_taken_out([turned, *without]):
-        room = Room.connect(url, name or f"r{secrets.token_hex(4)}")
+    """A fresh room at a time that only the test moves. Its scripts lack what `without` replaces, and end with an error
+    at a key that they did not declare.
+    """
+    name = name or f"r{secrets.token_hex(4)}"
+    with rules_taken_out([*without, (BEGINS, CHECKS_KEYS), (READS_CLOCK, TURNED_CLOCK)]):
+        room = Room.connect(url, name)
         try:
-            clock = Clock(room.client)
+            clock = Clock(room.client, name)
             await clock.set(clock.now_us)
             assert await room.create(limits, wait_ms=0) == "ok"
             made = TestRoom(room, clock)

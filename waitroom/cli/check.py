@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from waitroom.config import load
-from waitroom.core.addresses import redis_url_shown
 from waitroom.core.errors import ConfigError, EmbeddedUnavailable, StoreUnavailable
+from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.edge.dialer import tls_context
 from waitroom.log import Redactor, secrets_of
@@ -51,7 +51,7 @@ def check_redis(settings: Settings) -> Iterator[Item]:
         yield check_embedded(settings)
         return
     try:
-        found = asyncio.run(probe(url))
+        found = asyncio.run(probe(url, settings.room))
     except StoreUnavailable as error:
         yield Item("redis", False, f"{redis_url_shown(url)}: {error}")
         return

@@ -13,9 +13,9 @@ import typer
 from waitroom.cli.changes import Misused, Situation, after_words, effects, people, read_words
 from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.status_table import facts, table
-from waitroom.core.addresses import redis_url_shown
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import write_limits
+from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.store.embedded import find_running
 from waitroom.store.line import limits_of

@@ -1,17 +1,12 @@
-"""Addresses among the settings: the shop, the public URL, Redis, web origins, cookie domains.
+"""Addresses among the settings: the shop, the public URL, web origins, cookie domains.
 
-Faults are ValueErrors as in `waitroom.core.parse`. A URL may hold a password, so no message repeats one.
+Faults are ValueErrors as in `waitroom.core.parse`.
 """
 
 import re
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import SecretStr
-
-REDIS_OPTIONS = {"db", "username", "password"} | {
-    f"ssl_{name}" for name in ("cert_reqs", "ca_certs", "certfile", "keyfile", "check_hostname")
-}
 HOST_NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 
@@ -83,34 +78,6 @@ def parse_public_url(value: object) -> object:
 
 def more_than_host(parts: SplitResult) -> bool:
     return bool(parts.path.strip("/") or parts.query or parts.fragment) or "@" in parts.netloc
-
-
-def parse_redis_url(value: object) -> object:
-    """`redis://`, `rediss://`, `unix://`. It may hold a password: no message shows any of it."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str):
-        return value
-    text = text.strip()
-    if not text:
-        return None
-    advice = "write it like redis://127.0.0.1:6379/0, rediss://user:password@host:6379 or unix:///run/redis.sock"
-    parts = split_address(text)
-    if parts is None or parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"is not the address of a Redis; {advice}")
-    if parts.scheme != "unix" and not re.fullmatch(r"/?\d{0,5}", parts.path):
-        raise ValueError(f"has more after the host than a database number; {advice}")
-    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= REDIS_OPTIONS:
-        raise ValueError(f"has an option that is none of {', '.join(sorted(REDIS_OPTIONS))}")
-    return SecretStr(text)
-
-
-def redis_url_shown(url: str) -> str:
-    """Where a Redis is, without user, password or options: fit for a terminal and a log."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix:{parts.path}"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"
 
 
 def parse_origins(value: object) -> object:

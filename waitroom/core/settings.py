@@ -19,7 +19,6 @@ from waitroom.core.addresses import (
     parse_origin,
     parse_origins,
     parse_public_url,
-    parse_redis_url,
 )
 from waitroom.core.parse import (
     Between,
@@ -41,6 +40,7 @@ from waitroom.core.parse import (
     parse_switch,
     split_list,
 )
+from waitroom.core.redis_url import parse_redis_url
 
 __all__ = ["Bypass", "Network", "Origin", "Rate", "Settings"]
 
@@ -141,7 +141,9 @@ class Settings(BaseModel):
     )
 
     redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
-        "", "`redis://`, `rediss://` or `unix://`; an embedded Redis is started if unset."
+        "",
+        "`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or `redis+cluster://`; "
+        "an embedded Redis is started if unset.",
     )
     data_dir: Annotated[Path, BeforeValidator(parse_folder)] = setting(
         "./waitroom-data", "Folder of the embedded Redis and the generated secret."

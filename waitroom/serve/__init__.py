@@ -19,7 +19,7 @@ from socket import socket
 
 from pydantic import SecretStr
 
-from waitroom.core.addresses import redis_url_shown
+from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.serve.listening import CannotListen, listen, raise_file_limit
 from waitroom.serve.parent import Parent, noted_signals

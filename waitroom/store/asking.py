@@ -31,6 +31,8 @@ class View(Protocol):
     def snapshot(self) -> Snapshot | None: ...
     @property
     def is_away(self) -> bool: ...
+    @property
+    def is_well(self) -> bool: ...
     def now_ms(self) -> float: ...
     def seat_ms(self) -> int: ...
     def provisional_ms(self) -> int: ...
@@ -71,7 +73,9 @@ class Asking:
         return claimed
 
     async def seat_end(self, generation: str, place: int) -> int | None:
-        """When the seat of a pass that has run out ends (ms), if it is still counted."""
+        """When the seat of a pass that has run out ends (ms), if it is still counted. Raises StoreUnavailable."""
+        if not self._line.is_well:
+            raise StoreUnavailable("seat: Redis is ill")
         return await self._room.seat_end(generation, place, now_ms=self._line.now_ms())
 
     async def _enter_batch(self, newcomers: list[Newcomer]) -> list[Entry | None]:
@@ -84,18 +88,20 @@ class Asking:
 
     async def _patiently(self, what: str, call: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
         """Up to three tries, each after another sync: the call carries an id, so a try that was executed and lost its
-        answer is not executed again. Raises StoreUnavailable.
+        answer is not executed again. While Redis is ill nothing is tried before a round of the loop went well. Raises
+        StoreUnavailable.
         """
-        last = StoreUnavailable(f"{what}: no snapshot yet")
+        last = StoreUnavailable(f"{what}: Redis is ill")
         for _ in range(TRIES):
             try:
-                return await call()
+                if self._line.is_well:
+                    return await call()
             except StoreUnavailable as error:
                 last = error
-                if self._line.is_away:
-                    break
             except (AdoptNeeded, GenerationGone) as error:
                 last = StoreUnavailable(f"{what}: {type(error).__name__}")
+            if self._line.is_away:
+                break
             await self._line.next_sync()
         raise last
 

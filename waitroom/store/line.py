@@ -22,13 +22,13 @@ from waitroom.core.proofs import Proofs
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.asking import Asking
+from waitroom.store.circuit import Circuit
 from waitroom.store.ended import Ended
 from waitroom.store.held import HeldPolls
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
 from waitroom.store.room import AdoptNeeded, GenerationGone, Room
 
-SYNC_S = 0.25
 FINDINGS_S = 5.0
 AWAY_S = 2.0
 CREATE_WAIT_MS = 2_000
@@ -56,13 +56,14 @@ class Line:
         self.enter, self.claim, self.seat_end = self.asking.enter, self.asking.claim, self.asking.seat_end
         self._proofs = Proofs()
         self._outbox = Outbox()
+        self._circuit = Circuit()
         self.ended = Ended(max(self.seat_ms(), settings.payment_held))
         self._holder = Holder(room, self.worker, settings)
         self._generation = ""
         self._environment_applied = False
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._synced_at = time.monotonic()
-        self._said = ""
+        self._said = self._found = ""
         self._is_closing = False
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -90,6 +91,11 @@ class Line:
     def is_away(self) -> bool:
         """Redis has not answered for two seconds; at the start it is given as long."""
         return time.monotonic() - self._synced_at >= AWAY_S
+
+    @property
+    def is_well(self) -> bool:
+        """The last round of the loop went well. While not, only the loop calls Redis."""
+        return self._circuit.is_closed
 
     def now_ms(self) -> float:
         """Redis time, as this worker knows it."""
@@ -128,7 +134,7 @@ class Line:
         return PROVISIONAL_MS
 
     async def next_sync(self) -> None:
-        """Until another sync has succeeded, at most a second."""
+        """Until another round of the loop went well, at most a second."""
         self._moved.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -142,23 +148,25 @@ class Line:
             started = time.monotonic()
             try:
                 await self._sync()
-                self._say("")
                 await self._apply_environment()
                 if self.snapshot is not None and self.snapshot.is_holder:
                     await self._holder.attend(self.snapshot)
                 await self.asking.door.ask()
                 await self._tell_findings()
+                self._circuit.succeeded()
+                self._moved.set()
+                self._say("")
             except AdoptNeeded:
                 await self._recover()
             except GenerationGone:
                 await self._follow_reset()
             except StoreUnavailable as error:
-                self._say(str(error))
+                self._fail(error)
             except Exception as error:
                 self._say(repr(error))
                 log.exception("sync_failed", room=self.settings.room)
             spent = time.monotonic() - started
-            await asyncio.sleep(max(0.02, SYNC_S * random.uniform(0.9, 1.1) - spent))  # noqa: S311
+            await asyncio.sleep(max(0.02, self._circuit.next_in_s(random.random()) - spent))  # noqa: S311
 
     async def _sync(self, *, last: bool = False) -> None:
         before, granted = self.snapshot, len(self.asking.granted)
@@ -188,7 +196,6 @@ class Line:
         self._hear(heard_at)
         self.snapshot = snapshot
         self._generation = snapshot.state.generation
-        self._moved.set()
         self.ended.add(snapshot.ended, snapshot.now_ms)
         self._proofs.add(snapshot.now_ms, snapshot.state.on_the_spot, snapshot.state.confirmed)
         if before is not None:
@@ -206,6 +213,9 @@ class Line:
         was_away, self._synced_at = self.is_away, at_s
         if was_away:
             self.held.wake_all()
+        if self.room.client.found != self._found:
+            self._found = self.room.client.found
+            log.info("store_found", room=self.settings.room, address=self._found)
 
     def _wake(self, before: Snapshot, after: Snapshot) -> None:
         """Answer the held polls of those for whom something changed."""
@@ -227,8 +237,9 @@ class Line:
                     log.info("room_created", room=self.settings.room)
             # Not away: whoever comes now waits a moment for the room instead of being sent off.
             self._hear(time.monotonic())
+            self._circuit.succeeded()
         except StoreUnavailable as error:
-            self._say(str(error))
+            self._fail(error)
 
     async def _tell_findings(self) -> None:
         """What operators should know of, every five seconds if there is anything."""
@@ -256,11 +267,15 @@ class Line:
         try:
             await self._adopt(self.snapshot)
         except StoreUnavailable as error:
-            self._say(str(error))
+            self._fail(error)
             return
         self._generation = ""
         self._outbox.forget_beats()
         self._holder.step_down()
+
+    def _fail(self, error: StoreUnavailable) -> None:
+        self._circuit.failed()
+        self._say(str(error))
 
     def _say(self, error: str) -> None:
         """Log a change between well and ill, once."""

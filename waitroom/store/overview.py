@@ -4,15 +4,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis.exceptions import RedisError
-
-from waitroom.core.errors import StoreUnavailable
 from waitroom.core.estimate import flow_per_s
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
 from waitroom.core.table import EMPTY, decode
+from waitroom.store.client import store_errors
 from waitroom.store.room import Room
-from waitroom.store.scripts import CALL_S
 
 WORKER_MS = 5_000
 
@@ -45,23 +42,20 @@ class Overview:
 async def overview(room: Room) -> Overview | None:
     """The room now; None where this Redis has no such room. Raises StoreUnavailable."""
     client, keys = cast(Any, room.client), room.keys
-    try:
-        async with asyncio.timeout(2 * CALL_S):
-            seconds, micros = await client.time()
-            now_ms = seconds * 1000 + micros // 1000
-            fields: dict[bytes, bytes] = await client.hgetall(keys.state)
-            if not fields:
-                return None
-            state = read_state({name.decode(): value.decode() for name, value in fields.items()})
-            async with client.pipeline(transaction=False) as reads:
-                reads.zcount(keys.active, f"({now_ms}", "+inf")
-                reads.zcard(keys.door(state.generation)[0])
-                reads.zcount(keys.workers, now_ms - WORKER_MS, "+inf")
-                reads.get(keys.table(state.generation))
-                reads.hgetall(keys.findings)
-                inside, door, workers, blob, findings = await reads.execute()
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"overview: {type(error).__name__}: {error}") from error
+    with store_errors("overview"):
+        seconds, micros = await client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        fields: dict[bytes, bytes] = await client.hgetall(keys.state)
+        if not fields:
+            return None
+        state = read_state({name.decode(): value.decode() for name, value in fields.items()})
+        inside, door, workers, blob, findings = await asyncio.gather(
+            client.zcount(keys.active, f"({now_ms}", "+inf"),
+            client.zcard(keys.door(state.generation)[0]),
+            client.zcount(keys.workers, now_ms - WORKER_MS, "+inf"),
+            client.get(keys.table(state.generation)),
+            client.hgetall(keys.findings),
+        )
     table = decode(blob) if blob else EMPTY
     ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
     return Overview(

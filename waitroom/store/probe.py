@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, cast
 
-from redis.exceptions import RedisError
-
-from waitroom.core.errors import StoreUnavailable
-from waitroom.store.scripts import connect
+from waitroom.store.client import connect, store_errors
+from waitroom.store.keys import Keys
 
 PINGS = 9
 LIMIT_S = 5.0
@@ -26,20 +24,20 @@ class Found:
     latency_ms: float
 
 
-async def probe(url: str) -> Found:
+async def probe(url: str, room: str) -> Found:
     """Version, eviction and latency of a Redis that runs scripts. Raises StoreUnavailable."""
     client = cast(Any, connect(url))
     try:
-        async with asyncio.timeout(LIMIT_S):
-            info: dict[str, Any] = await client.info("everything")
-            await client.eval("return 1", 0)
-            took_ms = []
-            for _ in range(PINGS):
-                begun = time.perf_counter()
-                await client.ping()
-                took_ms.append((time.perf_counter() - begun) * 1000)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        with store_errors("probe"):
+            async with asyncio.timeout(LIMIT_S):
+                # With a key, so that a cluster leads to the node that has the room.
+                await client.eval("return 1", 1, Keys(room).state)
+                info: dict[str, Any] = await client.info("everything")
+                took_ms = []
+                for _ in range(PINGS):
+                    begun = time.perf_counter()
+                    await client.ping()
+                    took_ms.append((time.perf_counter() - begun) * 1000)
     finally:
         await client.aclose()
     name = "Valkey" if "valkey_version" in info else "Redis"

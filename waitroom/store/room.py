@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from redis.asyncio import Redis
-
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, State, read_limits, read_state, write_limits
 from waitroom.core.presence import EPOCH_MS, chunk_of
 from waitroom.core.table import EMPTY, Table, decode
+from waitroom.store.client import Client, connect
 from waitroom.store.keys import Keys
-from waitroom.store.scripts import Value, connect, read_score, run
+from waitroom.store.scripts import Value, read_score, run
 
 HOUR_MS = 3_600_000
 
@@ -110,7 +109,7 @@ def pairs(flat: Sequence[bytes]) -> dict[str, str]:
 class Room:
     """One room in one Redis. A verb that cannot be done raises StoreUnavailable, AdoptNeeded or GenerationGone."""
 
-    def __init__(self, client: Redis, name: str) -> None:
+    def __init__(self, client: Client, name: str) -> None:
         self.client = client
         self.keys = Keys(name)
 

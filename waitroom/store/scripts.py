@@ -1,20 +1,15 @@
 """Runs the Lua scripts: one script is one atomic step. Redis errors stop here, as `StoreUnavailable`."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
-from waitroom.core.errors import StoreUnavailable
+from waitroom.store.client import Client, store_errors
 
-CALL_S = 2.0
 Value = str | bytes | int
 
 
@@ -26,45 +21,18 @@ def script(name: str) -> tuple[str, str]:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text
 
 
-def connect(url: str, *, call_s: float = CALL_S) -> Redis:
-    """A client that waits for a free connection instead of failing, and gives every call a time limit.
-
-    Nothing is retried here: who may repeat a call knows its id.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=16,
-        timeout=call_s,
-        socket_timeout=call_s,
-        socket_connect_timeout=call_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        decode_responses=False,
-        client_name="waitroom",
-    )
-    return Redis.from_pool(pool)
-
-
-async def run(
-    client: Redis, name: str, keys: Sequence[str], args: Sequence[Value], *, call_s: float = CALL_S
-) -> list[Any]:
+async def run(client: Client, name: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
     """One script call; its reply as Redis gave it. Raises StoreUnavailable whatever goes wrong in between."""
     sha, text = script(name)
-    try:
-        async with asyncio.timeout(call_s):
-            try:
-                reply = await cast(Any, client).evalsha(sha, len(keys), *keys, *args)
-            except NoScriptError:
-                reply = await cast(Any, client).eval(text, len(keys), *keys, *args)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"{name}: {type(error).__name__}: {error}") from error
+    with store_errors(name):
+        try:
+            reply = await cast(Any, client).evalsha(sha, len(keys), *keys, *args)
+        except NoScriptError:
+            reply = await cast(Any, client).eval(text, len(keys), *keys, *args)
     return cast(list[Any], reply)
 
 
-async def read_score(client: Redis, key: str, member: str) -> float | None:
+async def read_score(client: Client, key: str, member: str) -> float | None:
     """One member's score. Raises StoreUnavailable like `run`."""
-    try:
-        async with asyncio.timeout(CALL_S):
-            return await client.zscore(key, member)
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"zscore: {type(error).__name__}: {error}") from error
+    with store_errors("zscore"):
+        return cast(float | None, await cast(Any, client).zscore(key, member))
