@@ -134,7 +134,7 @@ def test_it_says_where_it_listens_what_it_guards_and_which_redis_without_secrets
     assert running.lines == [
         f"Listening on http://127.0.0.1:{running.port}",
         "Guarding /* of http://127.0.0.1:9 at 1/s",
-        "Keeping the line in Redis at redis://redis.test:6379/0",
+        "Keeping the line in Redis at redis://redis.test:6379",
     ]
     assert running.ask()["opened"]
 

@@ -61,7 +61,8 @@ def check_redis(settings: Settings) -> Iterator[Item]:
 
 def judge_version(url: str, found: Found) -> Item:
     version = ".".join(map(str, found.version))
-    detail = f"{found.name} {version} at {redis_url_shown(url)}, answers in {found.latency_ms:.1f} ms"
+    where = redis_url_shown(url) + (f" (now {found.address})" if found.address else "")
+    detail = f"{found.name} {version} at {where}, answers in {found.latency_ms:.1f} ms"
     if found.name == "Redis" and found.version < OLDEST:
         return Item("redis", False, f"{detail}; {'.'.join(map(str, OLDEST))} is the oldest that works")
     return Item("redis", True, detail)

@@ -15,13 +15,16 @@ LIMIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What answered. `version` as numbers; `policy` is its maxmemory-policy."""
+    """What answered. `version` as numbers; `policy` is its maxmemory-policy; `address` is the one that Sentinels or a
+    Cluster named, else ''.
+    """
 
     name: str
     version: tuple[int, ...]
     policy: str
     keeps_log: bool
     latency_ms: float
+    address: str
 
 
 async def probe(url: str, room: str) -> Found:
@@ -48,4 +51,5 @@ async def probe(url: str, room: str) -> Found:
         policy=str(info.get("maxmemory_policy", "")),
         keeps_log=bool(info.get("aof_enabled")),
         latency_ms=median(took_ms),
+        address=client.found,
     )

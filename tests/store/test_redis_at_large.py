@@ -1,0 +1,230 @@
+"""Redis as operators run it: a user with few rights, TLS, a pool that is used up, keys on their way to another node."""
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+import trustme
+
+from tests.redis_sets import redis_7, running_cluster, servers, until
+from tests.support import ROOT, need, redis_binaries, running_redis
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.meter import Limits
+from waitroom.core.presence import epoch_of
+from waitroom.core.table import EMPTY
+from waitroom.store.client import Client, connect
+from waitroom.store.overview import overview
+from waitroom.store.probe import probe
+from waitroom.store.room import Beat, Claimant, Newcomer, Room
+
+LIMITS = Limits(10, 5)
+NOT_IN_SCRIPTS = {"eval", "evalsha", "hello", "ping", "client|setname"}
+
+
+async def use_every_verb(room: Room) -> None:
+    """Each script runs at least once, and whatever a command of the command line reads."""
+    if await room.create(LIMITS, wait_ms=2000) == "wait":
+        assert await room.create(LIMITS, wait_ms=0) == "ok"
+    first = await room.sync("", "w", wants_lease=True)
+    generation = first.state.generation
+    people = [Newcomer(f"{at:032x}", True, at < 3) for at in range(20)]
+    await room.enter(generation, 0, people, call_id="one", seat_ms=60_000, now_ms=first.now_ms)
+    beats = [Beat(0, 0, b"\xff")]
+    await room.sync(generation, "w", wants_lease=True, beats=beats, epoch=epoch_of(first.now_ms))
+    epochs = range(epoch_of(first.now_ms), epoch_of(first.now_ms) + 2)
+    await room.look(generation, "w", [0], epochs, door_from=0)
+    await room.release(generation, "w", front=20, lapsed=0, soon=0, table=EMPTY, keep_ms=60_000)
+    claimants = [Claimant(at, f"{at:032x}") for at in range(20)]
+    await room.claim(generation, claimants, call_id="two", seat_ms=60_000, repeat_ms=60_000, now_ms=first.now_ms)
+    await room.seat_end(generation, 0, now_ms=first.now_ms)
+    await room.note({"host_refused": 1})
+    await room.configure({"message": "Soon."}, by="test")
+    last = await room.sync(generation, "w")
+    assert await overview(room) is not None
+    await room.adopt(last, session_idle_ms=60_000)
+    await room.reset(last.state, by="test", keep_ms=60_000)
+
+
+def rights() -> list[str]:
+    """The rules that the README gives the user, without the password's."""
+    (block,) = re.findall(r"ACL SETUSER waitroom on >password (.*?)```", (ROOT / "README.md").read_text(), re.S)
+    return [str(rule) for rule in block.split()]
+
+
+def commands(rules: Sequence[str]) -> set[str]:
+    return {rule[1:] for rule in rules if rule[0] == "+"}
+
+
+def called_by_scripts() -> set[str]:
+    texts = [path.read_text() for path in (files("waitroom.store") / "lua").iterdir()]
+    return {name.lower() for text in texts for name in re.findall(r"redis\.call\('(\w+)'", text)}
+
+
+def test_the_rights_in_the_readme_are_the_commands_that_are_used() -> None:
+    assert commands(rights()) - NOT_IN_SCRIPTS == called_by_scripts()
+
+
+@pytest.mark.parametrize("binary", redis_binaries() or [""], ids=lambda path: Path(path).name)
+async def test_a_user_with_these_rights_can_do_everything_and_without_any_of_them_something_fails(binary: str) -> None:
+    with running_redis(binary or None) as server:
+        admin: Any = redis.Redis(unix_socket_path=str(server.socket))
+        rules = rights()
+        url = f"unix://waitroom:password@{server.socket}"
+
+        async def denied(without: str) -> list[str]:
+            given = [rule for rule in rules if rule != without]
+            admin.execute_command("ACL", "SETUSER", "waitroom", "reset", "on", ">password", *given)
+            admin.execute_command("ACL", "LOG", "RESET")
+            admin.flushdb()
+            raised = []
+            room = Room.connect(url, "shop")
+            try:
+                await use_every_verb(room)
+                await probe(url, "shop")
+            except StoreUnavailable as error:
+                raised.append(str(error))
+            finally:
+                await room.close()
+            return [*raised, *(str(entry) for entry in admin.acl_log() if "client" not in entry["object"])]
+
+        with_all = await denied("")
+        without = {rule: await denied(rule) for rule in rules if rule[0] == "+" and rule != "+hello"}
+        admin.close()
+
+    assert with_all == []
+    assert [rule for rule, refused in without.items() if not refused] == []
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+async def test_tls_with_an_authority_of_ones_own_and_a_certificate_of_the_clients(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    need(redis_7(), "redis-server 7 or newer on PATH")
+    for name, cert in (("server", authority.issue_cert("127.0.0.1")), ("client", authority.issue_cert("gateway"))):
+        cert.private_key_pem.write_to_path(str(tmp_path / f"{name}.key"))
+        cert.cert_chain_pems[0].write_to_path(str(tmp_path / f"{name}.pem"))
+    ca = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    with servers() as start:
+        files = ("--tls-ca-cert-file", ca, "--tls-cert-file", tmp_path / "server.pem")
+        server = start(*map(str, files), "--tls-key-file", str(tmp_path / "server.key"))
+        until(server.client.ping)
+        server.client.config_set("port", "0")
+        server.client.config_set("tls-port", str(server.port))
+        client = f"ssl_certfile={tmp_path}/client.pem&ssl_keyfile={tmp_path}/client.key"
+        url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={ca}"
+
+        async def tried(url: str) -> str:
+            try:
+                return (await probe(url, "shop")).name
+            except StoreUnavailable as error:
+                return str(error)
+
+        assert await tried(f"{url}&{client}") == "Redis"
+        assert await tried(f"{url.replace('127.0.0.1', 'localhost')}&{client}&ssl_check_hostname=false") == "Redis"
+        assert "CERTIFICATE_VERIFY_FAILED" in await tried(f"{url.partition('?')[0]}?{client}")
+        assert "Hostname mismatch" in await tried(f"{url.replace('127.0.0.1', 'localhost')}&{client}")
+        assert "No such file" in await tried(f"{url}x&{client}")
+        assert await tried(url) != "Redis", "the server asks for a certificate"
+        room = Room.connect(f"{url}&{client}", "shop")
+        await use_every_verb(room)
+        await room.close()
+
+
+async def test_a_call_waits_for_a_free_connection_instead_of_failing() -> None:
+    with running_redis() as server:
+        client = connect(server.url)
+        answers = await asyncio.gather(*(client.incr("n") for _ in range(500)))
+        connected = await client.info("clients")
+        await client.aclose()
+
+    assert sorted(answers) == list(range(1, 501))
+    assert connected["connected_clients"] <= 16
+
+
+async def test_every_command_has_a_time_limit() -> None:
+    with running_redis() as server:
+        client = connect(server.url, call_s=0.3)
+        await client.ping()
+        server.freeze()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await client.ping()
+        took_s = time.monotonic() - began
+        server.thaw()
+        until_answered = await client.ping()
+        await client.aclose()
+
+    assert took_s < 2
+    assert until_answered
+
+
+async def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one() -> None:
+    with running_redis() as server:
+        client = connect(server.url, call_s=0.2)
+        await client.set("late", "late")
+        server.freeze()
+        late = [asyncio.create_task(read(client, "late")) for _ in range(20)]
+        await asyncio.gather(*late)
+        server.thaw()
+        answers = await asyncio.gather(*(client.echo(f"{at}") for at in range(100)))
+        await client.aclose()
+
+    assert {task.result() for task in late} == {None}
+    assert answers == [b"%d" % at for at in range(100)]
+
+
+async def read(client: Client, key: str) -> bytes | None:
+    try:
+        return cast(bytes, await client.get(key))
+    except (TimeoutError, redis.TimeoutError):
+        return None
+
+
+async def test_while_a_slot_is_on_its_way_calls_wait_and_go_on_at_the_new_node() -> None:
+    """Once: what is refused while keys are on two nodes is executed when they are on one, and numbers run on."""
+    with running_cluster() as cluster:
+        source = cluster.owner("shop")
+        target = next(node for node in cluster.masters if node is not source)
+        room = Room.connect(cluster.url, "shop")
+        assert await room.create(LIMITS, wait_ms=0) == "ok"
+        generation = (await room.sync("", "w")).state.generation
+        people = [Newcomer(f"{at:032x}", True, False) for at in range(100)]
+
+        async def enter(call_id: str) -> list[int]:
+            entries = await room.enter(generation, 0, people, call_id=call_id, seat_ms=1000, now_ms=0)
+            return [entry.number for entry in entries if entry is not None]
+
+        before = await enter("before")
+        await asyncio.to_thread(cluster.begin_move, "shop", source, target)
+        meanwhile = asyncio.create_task(enter("meanwhile"))
+        await asyncio.sleep(0.3)
+        assert not meanwhile.done()
+        moved = await asyncio.to_thread(cluster.end_move, "shop", source, target)
+        refused = None
+        try:
+            await meanwhile
+        except Exception as error:
+            refused = type(error).__name__
+        found = room.client.found
+        adopted = await room.adopt(None, session_idle_ms=1000)
+        numbers = await enter("meanwhile")
+        await room.close()
+
+    assert moved >= 2
+    assert found == target.address
+    assert refused == "AdoptNeeded", "another node is another server"
+    assert adopted
+    assert before == list(range(100))
+    assert min(numbers) >= 131_072
