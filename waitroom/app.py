@@ -1,5 +1,7 @@
 """Builds one worker's gateway from the settings, wires its parts, opens and closes them."""
 
+from collections.abc import Awaitable
+
 import structlog
 from starlette.types import Receive, Scope, Send
 
@@ -32,8 +34,8 @@ class App:
         self.pool = pool
         self.health = health
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.gate(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.gate(scope, receive, send)
 
     async def open(self) -> None:
         """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""

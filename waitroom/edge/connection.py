@@ -200,12 +200,12 @@ class EdgeProtocol(HeadReader):
             self.head_timer = None
         self.deadline = None
         version = scope["http_version"]
-        exchange = Exchange(self, self.url, version)
-        scope["extensions"] = {"waitroom": exchange}
         if upgrade:
             self.replay = self.framing()
             upgrade = version == "1.1" and not self.replay
-        self.latest = cycle = Cycle(self, scope, exchange, keep_alive=keep_alive, upgrade=upgrade)
+        exchange = Exchange(self, self.url, version, upgrade=upgrade)
+        scope["extensions"] = {"waitroom": exchange}
+        self.latest = cycle = Cycle(self, scope, exchange, keep_alive=keep_alive)
         if self.expect_100_continue and version == "1.1":
             cycle.expects_continue = True
         if self.running is None:
@@ -243,7 +243,7 @@ class EdgeProtocol(HeadReader):
         self.running = None
         if self.lost or self.transport.is_closing():
             return
-        if cycle.keep_alive and not (cycle.upgrade and self.held):
+        if cycle.keep_alive and not (cycle.exchange.upgrade and self.held):
             self.flow.resume_reading()
             self.go_on()
         elif cycle.more_body or self.held or self.discarding:
@@ -326,7 +326,7 @@ class EdgeProtocol(HeadReader):
         return (
             running is not None
             and running.exchange is exchange
-            and running.upgrade
+            and exchange.upgrade
             and not running.response_started
             and not self.discarding
         )

@@ -143,20 +143,16 @@ def collect(cookie: bytes, start: bytes, values: list[bytes]) -> None:
         at = cookie.find(start, after)
 
 
-def strip(headers: Sequence[Header]) -> list[Header]:
-    """The headers without our cookies. Every other byte stays; a Cookie field that held only ours is gone."""
-    kept: list[Header] = []
-    for name, value in headers:
-        if name != b"cookie" or b"waitroom_" not in value.lower():
-            kept.append((name, value))
-            continue
-        parts = value.split(b";")
-        others = [part for part in parts if OURS.match(part) is None]
-        if len(others) == len(parts):
-            kept.append((name, value))
-        elif any(part.strip(b" \t") for part in others):
-            kept.append((name, b";".join(others).lstrip(b" \t")))
-    return kept
+def strip(cookie: bytes) -> bytes | None:
+    """A Cookie field's value without our cookies; None if it held only ours. Every other byte stays."""
+    if b"waitroom_" not in cookie.lower():
+        return cookie
+    parts = cookie.split(b";")
+    others = [part for part in parts if OURS.match(part) is None]
+    if len(others) == len(parts):
+        return cookie
+    left = b";".join(others)
+    return left.lstrip(b" \t") if left.strip(b"; \t") else None
 
 
 def is_our_set_cookie(value: bytes) -> bool:

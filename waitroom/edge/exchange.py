@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 BODYLESS: Final = frozenset((204, 304))
+FRAMING: Final = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 HIGH_WATER_BYTES: Final = 65_536
 NO_SCOPE: Final[Scope] = {}
 NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -33,13 +34,14 @@ class Exchange:
     `target` is the request target exactly as received: absolute form, an empty query, a fragment and all.
     """
 
-    __slots__ = ("_callbacks", "_protocol", "http_version", "target")
+    __slots__ = ("_callbacks", "_protocol", "http_version", "target", "upgrade")
 
-    def __init__(self, protocol: "EdgeProtocol", target: bytes, http_version: str) -> None:
+    def __init__(self, protocol: "EdgeProtocol", target: bytes, http_version: str, *, upgrade: bool = False) -> None:
         self._protocol = protocol
         self._callbacks: list[Callable[[], None]] | None = None
         self.target = target
         self.http_version = http_version
+        self.upgrade = upgrade
 
     @property
     def peer_lost(self) -> bool:
@@ -61,7 +63,7 @@ class Exchange:
     @property
     def can_hijack(self) -> bool:
         """This request asked for an upgrade, has no body, and nothing was answered yet."""
-        return self._protocol.can_hijack(self)
+        return self.upgrade and self._protocol.can_hijack(self)
 
     def hijack(self, protocol: asyncio.Protocol) -> asyncio.Transport:
         """Give the client's connection to `protocol` (RFC 9110 §7.8); the caller writes the 101 head itself.
@@ -103,18 +105,14 @@ class Cycle:
         "response_complete",
         "response_started",
         "scope",
-        "upgrade",
         "waiter",
     )
 
-    def __init__(
-        self, protocol: "EdgeProtocol", scope: Scope, exchange: Exchange, *, keep_alive: bool, upgrade: bool
-    ) -> None:
+    def __init__(self, protocol: "EdgeProtocol", scope: Scope, exchange: Exchange, *, keep_alive: bool) -> None:
         self.protocol = protocol
         self.scope = scope
         self.exchange = exchange
         self.keep_alive = keep_alive
-        self.upgrade = upgrade
         self.expects_continue = False
         self.disconnected = False
         self.chunks: list[bytes] | None = None
@@ -231,16 +229,14 @@ class Cycle:
             self.keep_alive = False
         for name, value in headers:
             name = name.lower()
-            if name == b"content-length":
+            if name in FRAMING:
+                if name != b"content-length":
+                    if name == b"connection" and b"close" in value.lower():
+                        self.keep_alive = False
+                    continue
                 if length is not None:
                     raise RuntimeError("an answer has one content-length")
                 length = int(value)
-            elif name == b"connection":
-                if b"close" in value.lower():
-                    self.keep_alive = False
-                continue
-            elif name == b"transfer-encoding":
-                continue
             lines += (name, b": ", value, b"\r\n")
             count += 1
 

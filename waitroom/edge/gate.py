@@ -5,7 +5,7 @@ The gate waits for Redis only to enter, to claim, and once for a pass that has r
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import assert_never
 
@@ -35,6 +35,7 @@ from waitroom.store.room import Newcomer
 
 DOOR_S = 5.0
 """So long a request waits at the door without a page to look at; then the page, which goes on from there."""
+PASS = Holds.PASS  # a name of the module is looked up faster than an Enum's member
 POLL = b"/-/waitroom/status?"
 LONGEST_LEAD_S = 5.0
 PREFLIGHTS = 64
@@ -87,7 +88,12 @@ class Gate:
                 if self.bypasses.lets_through(client, scope["headers"]):
                     await self._forward(request, drop=self.bypasses.drops)
                 else:
-                    await self._judge(request)
+                    now_ms = int(self.line.now_ms())
+                    visitor = self._read(request, now_ms)
+                    if visitor.holds is PASS and visitor.pass_ is not None:
+                        await self._let_in(request, visitor.pass_, now_ms)
+                    else:
+                        await self._judge(request, visitor, now_ms)
             case Own(path):
                 await self.own.answer(request, path.partition("?")[0])
             case Free():
@@ -95,13 +101,14 @@ class Gate:
             case Malformed(reason):
                 await request.answer(self.problems.bad_request(request.asked(), reason))
 
-    async def _judge(self, request: Request) -> None:
-        line, headers = self.line, request.scope["headers"]
-        now_ms = int(line.now_ms())
-        visitor = self.desk.read(headers, secure=request.secure, snapshot=line.snapshot, now_ms=now_ms)
-        if visitor.holds is Holds.PASS and visitor.pass_ is not None:
-            await self._let_in(request, visitor.pass_, now_ms)
-            return
+    def _read(self, request: Request, now_ms: int) -> Visitor:
+        return self.desk.read(
+            request.scope["headers"], secure=request.secure, snapshot=self.line.snapshot, now_ms=now_ms
+        )
+
+    async def _judge(self, request: Request, visitor: Visitor, now_ms: int) -> None:
+        """Without a pass that is good now."""
+        headers = request.scope["headers"]
         if visitor.pass_ is not None:
             again = await self._revived(visitor.pass_, now_ms)
             if again is not None:
@@ -135,14 +142,18 @@ class Gate:
 
     # Into the shop
 
-    async def _let_in(self, request: Request, pass_: Pass, now_ms: int, *fresh: Header) -> None:
+    async def _let_in_when_valid(self, request: Request, pass_: Pass, now_ms: int, *fresh: Header) -> None:
+        await asyncio.sleep(min(LONGEST_LEAD_S, (pass_.valid_from_ms - now_ms) / 1000))
+        now_ms = int(self.line.now_ms())
+        if pass_.valid_from_ms - now_ms > 1000:
+            await self._page(request, Visitor(Holds.NOTHING, None, pass_, request.secure, False))
+        else:
+            await self._let_in(request, pass_, max(now_ms, pass_.valid_from_ms), *fresh)
+
+    def _let_in(self, request: Request, pass_: Pass, now_ms: int, *fresh: Header) -> Awaitable[None]:
         """Forward with a pass, not before it is valid; renewed if it is time."""
         if pass_.valid_from_ms > now_ms:
-            await asyncio.sleep(min(LONGEST_LEAD_S, (pass_.valid_from_ms - now_ms) / 1000))
-            now_ms = int(self.line.now_ms())
-            if pass_.valid_from_ms - now_ms > 1000:
-                await self._page(request, Visitor(Holds.NOTHING, None, pass_, request.secure, False))
-                return
+            return self._let_in_when_valid(request, pass_, now_ms, *fresh)
 
         def to_client(status: int, headers: Sequence[Header]) -> Sequence[Header]:
             return fresh or self._renewal(pass_, status, headers, request)
@@ -152,7 +163,7 @@ class Gate:
             (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms),
         )
         seen = None if fresh and pass_.provisional else self._seen(pass_)  # the cookie has to come back first
-        await self._forward(request, to_origin=to_origin, to_client=to_client, seen=seen)
+        return self._forward(request, to_origin=to_origin, to_client=to_client, seen=seen)
 
     async def _preflight(self, request: Request, visitor: Visitor) -> None:
         """To the shop without a pass, so many at a time."""

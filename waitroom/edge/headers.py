@@ -175,10 +175,10 @@ class HeaderTable:
                 parts += (b"\r\n", name, b": ", value)
                 continue
             if act is Act.COOKIE:
-                kept = strip(((name, value),))
-                if not kept:
+                others = strip(value)
+                if others is None:
                     continue
-                value = kept[0][1]
+                value = others
             elif act is Act.CONNECTION:
                 named = names_in_all(headers) if named is None else named
                 if not named <= drop:
@@ -213,19 +213,16 @@ class HeaderTable:
         return RequestHead(b"".join(parts), body, expects and http_version == "1.1")
 
     def answer(
-        self, status: int, http_version: str, headers: Sequence[Header], to_client: Sequence[Header] = ()
-    ) -> tuple[list[Header], tuple[Header, ...]]:
-        """The header for the client, and the shop's `Waitroom-*` fields. Names in `headers` are lower case."""
-        return self._answer(status, http_version, headers, to_client, frozenset())
-
-    def _answer(
         self,
         status: int,
         http_version: str,
         headers: Sequence[Header],
-        to_client: Sequence[Header],
-        drop: Set[bytes],
+        to_client: Sequence[Header] = (),
+        drop: Set[bytes] = frozenset(),
     ) -> tuple[list[Header], tuple[Header, ...]]:
+        """The header for the client, and the shop's `Waitroom-*` fields. Names in `headers` are lower case; `drop` is
+        as for requests.
+        """
         known = self._answer_acts
         named: frozenset[bytes] | None = None
         passed: list[Header] = []
@@ -245,7 +242,7 @@ class HeaderTable:
             elif act is Act.CONNECTION:
                 named = names_in_all(headers) if named is None else named
                 if not named <= drop:
-                    return self._answer(status, http_version, headers, to_client, drop | named)
+                    return self.answer(status, http_version, headers, to_client, drop | named)
             elif act is Act.COMMAND:
                 commands += (field,)
         passed.append(self._answer_via[http_version])

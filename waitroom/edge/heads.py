@@ -116,23 +116,28 @@ class HeadReader(HttpToolsProtocol):
             return  # a trailer field
         name = name.lower()
         value = value.rstrip(b" \t")  # llhttp leaves it (RFC 9112 §5.1)
+        headers = self.headers
+        headers.append((name, value))
         if name in NOTED:
-            if name == b"host":
-                if self.host is not None or len(value) > LONGEST_HOST or not A_HOST.fullmatch(value):
-                    self.deny(400)
-                self.host = value
-            elif name == b"expect":
-                self.expect_100_continue = value.lower() == b"100-continue"
-            elif name == b"content-length":
-                if len(value) > LENGTH_DIGITS:
-                    self.deny(400)
-            elif self.coding is None:
-                self.coding = value.lower()
-            else:
-                self.deny(400)
-        self.headers.append((name, value))
-        if len(self.headers) > MOST_FIELDS:
+            self.note(name, value)
+        if len(headers) > MOST_FIELDS:
             self.deny(431)
+
+    def note(self, name: bytes, value: bytes) -> None:
+        """A field that decides where the request ends, or whom it is for."""
+        if name == b"host":
+            if self.host is not None or len(value) > LONGEST_HOST or not A_HOST.fullmatch(value):
+                self.deny(400)
+            self.host = value
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"content-length":
+            if len(value) > LENGTH_DIGITS:
+                self.deny(400)
+        elif self.coding is None:
+            self.coding = value.lower()
+        else:
+            self.deny(400)
 
     def deny(self, status: int) -> NoReturn:
         self.refused = status
