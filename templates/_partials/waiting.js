@@ -181,9 +181,15 @@ document.addEventListener("DOMContentLoaded", () => {
       put("message", facts.message || "");
       at("message").hidden = !facts.message;
     }
+    const news = words["change_" + facts.change] || "";
+    const isNews = news !== "" && at("change") && at("change").textContent !== news;
+    if (at("change")) {
+      put("change", news);
+      at("change").hidden = !news;
+    }
     setTitle();
     const spoken = words["spoken_" + facts.state];
-    if (spoken) speak(fill(spoken, values()), changed);
+    if (spoken) speak((isNews ? news + " " : "") + fill(spoken, values()), changed || isNews);
   };
   const showLost = () => {
     const box = at("lost");
@@ -210,7 +216,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (fresh.state === "none") return reload(RENEWED_MS) || noCookies();
     if (!document.querySelector('.say [data-for="' + fresh.state + '"]')) return reload(RETRIED_MS);
     const before = facts;
-    facts = Object.assign({}, before, { hold_s: 0, message: null, wait_s: null }, fresh);
+    facts = Object.assign({}, before, { hold_s: 0, message: null, change: null, wait_s: null }, fresh);
     if (typeof facts.position !== "number") facts.position = before.position;
     if (facts.number === before.number && before.position !== null && facts.position > before.position) {
       facts.position = before.position;

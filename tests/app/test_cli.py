@@ -1,6 +1,7 @@
 """The commands, against a real Redis: what they print, what they change, how they end."""
 
 import asyncio
+import io
 import json
 import os
 import ssl
@@ -10,17 +11,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import trustme
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from waitroom import __version__
 from waitroom.cli import app
+from waitroom.cli.status_table import facts, table
 from waitroom.core.meter import Limits
+from waitroom.core.probes import Tally
 from waitroom.store.embedded import EmbeddedRedis, start_embedded
 from waitroom.store.overview import Overview, overview
 from waitroom.store.room import Newcomer, Room
@@ -118,16 +123,31 @@ def test_status_shows_the_room(command: Command, room: Callable[[], Overview]) -
 
 
 def test_status_as_json_is_one_object(command: Command, room: Callable[[], Overview]) -> None:
-    facts = json.loads(command("status", "--json").output)
+    said = json.loads(command("status", "--json").output)
 
-    assert (facts["room"], facts["issued"], facts["front"], facts["rate"], facts["hold"]) == (
+    assert (said["room"], said["issued"], said["front"], said["rate"], said["hold"]) == (
         "shop",
         25,
         0,
         "1/s",
         False,
     )
-    assert (facts["inside"], facts["max_active"], facts["message"], facts["workers"]) == (0, 0, "", 0)
+    assert (said["inside"], said["max_active"], said["message"], said["workers"]) == (0, 0, "", 0)
+
+
+def test_status_says_how_the_waits_shown_came_true(room: Callable[[], Overview]) -> None:
+    """P11"""
+    found = replace(room(), estimates=Tally(first=120, first_within=100, half=60, half_within=57, outdated=3))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table("shop", found))
+
+    said = " ".join(console.export_text().split())
+
+    assert "83% of people were let in within the range first shown, 95% within the one shown half-way" in said
+    assert "(120 places looked at)" in said
+    assert facts("shop", found)["estimates"] == {
+        "first": 120, "first_within": 100, "half": 60, "half_within": 57, "outdated": 3,
+    }  # fmt: skip
 
 
 def test_looking_changes_nothing(command: Command, room: Callable[[], Overview]) -> None:

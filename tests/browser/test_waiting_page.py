@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -375,6 +376,20 @@ def test_a_pause_shows_its_reason_and_ends_without_a_reload(gateway: Gateway, pa
     expect(page.locator("h1:visible")).to_have_text("You’re in line")  # noqa: RUF001
     expect(page.locator("#message")).to_be_hidden()
     assert len(gateway.documents) == 1
+
+
+def test_a_change_of_pace_is_said_and_spoken_for_a_while(gateway: Gateway, page: Page) -> None:
+    """P11: the estimate does not jump silently, and whoever cannot see the page hears why it did."""
+    page.goto(gateway.url + "/")
+    expect(page.locator("#change")).to_be_hidden()
+
+    gateway.said = facts(change="slower", wait_s={"low": 1200, "high": 2400})
+
+    expect(page.locator("#change")).to_have_text(re.compile("more slowly"))
+    expect(page.locator("#wait")).to_have_text("20 to 40 minutes")
+    expect(page.locator("#spoken")).to_have_text(re.compile("more slowly.*20 to 40 minutes"))
+    gateway.said = facts(change=None)
+    expect(page.locator("#change")).to_be_hidden()
 
 
 def test_a_lapsed_visitor_joins_again_with_one_press(gateway: Gateway, page: Page) -> None:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waitroom.core.estimate import Move
 from waitroom.core.presence import BLOCK, CHUNK, Beats, Presence
+from waitroom.core.probes import MOST, Probe, Tally
 from waitroom.core.release import Cohort
 from waitroom.core.table import EMPTY, EXACT, TIER, Facts, Table, block_at, decode, make_table
 
@@ -133,9 +135,14 @@ def test_a_front_that_has_moved_on_is_subtracted() -> None:
 def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: int) -> None:
     """With the rings as full as they get in a day."""
     calls = tuple((1_800_000_000_000 + at, 1_800_000_000_000 + at, issued - at) for at in range(80))
-    flow = tuple((1_800_000_000_000 + at, issued - at) for at in range(36))
+    issues = tuple((1_800_000_000_000 + at, issued - at) for at in range(22))
     cohort = Cohort(1_800_000_000_000, (999, 999, 999), (999, 999, 999))
-    full = Facts(calls=calls, flow=flow, issues=flow[:12], cohorts=(cohort,) * 10)
+    move = Move(1_800_000_000_000, 60_000, 99_999, 99_999, 99_999, 60_000 * issued, 99_999, 60_000 * 5_000)
+    probe = Probe(issued, 1_800_000_000_000, issued, 10**7, 10**7, 1_800_000_000_000, 10**7, 10**7)
+    tally = Tally(*[10**7] * 5)
+    full = Facts(
+        calls=calls, issues=issues, cohorts=(cohort,) * 10, moves=(move,) * 34, probes=(probe,) * MOST, tally=tally
+    )
 
     table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=full)
 
@@ -153,7 +160,9 @@ facts = st.builds(
         ),
         max_size=5,
     ).map(tuple),
-    flow=st.lists(st.tuples(*[st.integers(0, 10**13)] * 2), max_size=5).map(tuple),
+    moves=st.lists(st.builds(Move, *[st.integers(0, 10**13)] * 8), max_size=5).map(tuple),
+    probes=st.lists(st.builds(Probe, *[st.integers(0, 10**13)] * 8), max_size=5).map(tuple),
+    tally=st.builds(Tally, *[st.integers(0, 10**6)] * 5),
 )
 
 
@@ -168,7 +177,8 @@ def test_a_table_survives_the_wire(front: int, people: set[int], length: int, kn
     assert read.facts == known
     assert (read.start, read.end, read.counts) == (table.start, table.end, table.counts)
     assert all(read.before(front + offset) == table.before(front + offset) for offset in range(0, length, 997))
-    assert all(isinstance(cohort, Cohort) for cohort in read.facts.cohorts)
+    for made, kind in ((read.facts.cohorts, Cohort), (read.facts.moves, Move), (read.facts.probes, Probe)):
+        assert all(isinstance(one, kind) for one in made)
 
 
 def with_calls(*calls: tuple[int, int, int]) -> Table:

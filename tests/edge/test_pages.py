@@ -155,6 +155,20 @@ def test_the_callers_changes_stay_with_one_answer() -> None:
     assert b"set-cookie" not in dict(PAGES.waiting(facts(), gzip=True)[0])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("faster", "lets people in faster"), ("slower", "more slowly"), ("resumed", "was paused and goes on now")],
+)
+def test_without_a_script_the_page_says_that_the_pace_changed(change: str, said: str) -> None:
+    """P11"""
+    told = re.search(r'<p class="box" id="change">(.*?)</p>', page(facts(change=change)))
+
+    assert told is not None
+    assert said in told[1]
+    assert told[1].endswith("Your estimated wait has changed.")
+    assert '<p class="box" id="change" hidden></p>' in page(facts())
+
+
 def test_without_a_script_the_page_shows_the_figures() -> None:
     text = Reader(page(facts(message="Blue is sold out."))).text
 
@@ -214,6 +228,7 @@ def test_the_data_for_the_script_are_the_fields_of_status() -> None:
         "next_poll_s": 2.6,
         "hold_s": 25,
         "message": None,
+        "change": None,
         "opens_at": None,
         "target": "/phones?x=1",
         "server_time": "2025-10-09T08:53:20.123Z",

@@ -16,6 +16,7 @@ from waitroom.edge.pages import members
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
 
+NOW_MS = 1_760_000_000_000
 LIMITS = Limits(rate_per_s=2.0, burst=2.0, max_active=0, unlimited=False, hold=False)
 
 
@@ -30,19 +31,21 @@ class FakeLine:
         return 1_760_000_000_123.0
 
 
-def status(*, limits: Limits = LIMITS, message: str = "", is_away: bool = False) -> Status:
+def status(
+    *, limits: Limits = LIMITS, message: str = "", is_away: bool = False, change: str = "", changed_ms: int = 0
+) -> Status:
     state = State(
         generation="g", ordinal=1, created_s=0, issued=5_000, front=100, lapsed=10, meter=Meter(0.0, 0.0),
         limits=limits, message=message, usable_ms=0, admitted=100, on_the_spot=0, confirmed=0, gap_ms=0,
-        holes=((0, 0),), table_version="", fields={},
+        holes=((0, 0),), table_version="", changed_ms=changed_ms, change=change, fields={},
     )  # fmt: skip
-    snapshot = Snapshot(state, 1_760_000_000_000, 0, 0, 1, frozenset(), is_holder=True)
+    snapshot = Snapshot(state, NOW_MS, 0, 0, 1, frozenset(), is_holder=True)
     line: Any = FakeLine(snapshot, is_away)
     return Status(line)
 
 
-def waiting(number: int) -> Visitor:
-    return Visitor(Holds.WAITING, ticket(number), None, False, False)
+def waiting(number: int, issued_ms: int = 0) -> Visitor:
+    return Visitor(Holds.WAITING, ticket(number)._replace(issued_ms=issued_ms), None, False, False)
 
 
 def ticket(number: int) -> Ticket:
@@ -55,13 +58,18 @@ def ticket(number: int) -> Ticket:
     rate=st.sampled_from([0.001, 0.5, 10.0, 123.456]),
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     message=st.sampled_from(["", "Back soon.", "</script>é\ud800"]),
+    change=st.sampled_from(["", "faster", "held"]),
 )
 def test_the_short_way_says_the_same_as_the_long_one(
-    number: int, shown: int | None, rate: float, flags: tuple[bool, bool, bool], message: str
+    number: int, shown: int | None, rate: float, flags: tuple[bool, bool, bool], message: str, change: str
 ) -> None:
     unlimited, hold, is_away = flags
     said = status(
-        limits=replace(LIMITS, rate_per_s=rate, unlimited=unlimited, hold=hold), message=message, is_away=is_away
+        limits=replace(LIMITS, rate_per_s=rate, unlimited=unlimited, hold=hold),
+        message=message,
+        is_away=is_away,
+        change=change,
+        changed_ms=NOW_MS - 1000,
     )
 
     short = said.waiting_json(ticket(number), shown)
@@ -76,6 +84,23 @@ def test_while_the_line_is_paused_no_rate_and_no_wait_are_promised(why: dict[str
     facts = status(**why).facts(waiting(200))
 
     assert (facts.state, facts.rate_per_min, facts.wait_low_s, facts.wait_high_s) == ("held", None, None, None)
+
+
+def test_people_in_line_are_told_for_two_minutes_that_the_pace_changed() -> None:
+    """P11: and nobody who came after it, whose first estimate is already the new one."""
+
+    def told(ago_ms: int, change: str, *, issued_ms: int = 0, **more: Any) -> str | None:
+        facts = status(change=change, changed_ms=NOW_MS - ago_ms, **more).facts(waiting(200, issued_ms))
+        return facts.change
+
+    assert told(0, "faster") == "faster"
+    assert told(119_000, "slower") == "slower"
+    assert told(1000, "resumed") == "resumed"
+    assert told(120_000, "slower") is None
+    assert told(1000, "faster", issued_ms=NOW_MS - 500) is None
+    assert told(1000, "held", limits=replace(LIMITS, hold=True)) is None, "the page says that it is paused"
+    assert told(1000, "faster", is_away=True) is None
+    assert told(1000, "") is None
 
 
 def test_a_page_that_shows_another_state_is_told_at_once() -> None:

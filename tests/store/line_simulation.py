@@ -8,6 +8,7 @@ import heapq
 import itertools
 import random
 from bisect import bisect, insort
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.store.room_support import TestRoom
@@ -46,12 +47,12 @@ class Person:
 
 @dataclass
 class LineSimulation:
-    """`stays_s`: how long somebody let in keeps their seat; None keeps it to the end."""
+    """`stays_s` says how long somebody let in keeps their seat; None keeps it to the end."""
 
     room: TestRoom
     settings: Settings
     seed: int = 1
-    stays_s: float | None = None
+    stays_s: Callable[[], float] | None = None
     latency_s: tuple[float, float] = LATENCY_S
     people: list[Person] = field(default_factory=list)
     fronts: list[tuple[float, int]] = field(default_factory=list)
@@ -147,7 +148,7 @@ class LineSimulation:
                 elif claim.admit_ms is not None and person.admit_s is None:
                     person.admit_s = self.now_s + (claim.admit_ms - self.room.clock.now_ms) / 1000
                     if self.stays_s is not None:
-                        heapq.heappush(self._ends, (person.admit_s + self.stays_s, person.place))
+                        heapq.heappush(self._ends, (person.admit_s + self.stays_s(), person.place))
 
     async def _sync(self) -> None:
         near = chunk_of(self.room.state.front)

@@ -127,7 +127,7 @@ async def test_turns_lapse_on_time_also_under_the_next_holder(one_redis_url: str
 
 def test_who_claims_unseen_counts_as_there() -> None:
     """Somebody back from a long absence claims before the first beat: come, not one fewer on the way."""
-    watch = Watch(600_000)
+    watch = Watch(SETTINGS)
     watch.note(0, seen=b"", claimed=b"\x07", now_ms=0)
 
     assert watch._people(0, 10, [4]) == (4, 4)
@@ -140,3 +140,36 @@ def test_calls_are_thinned_to_one_a_spacing_but_for_the_last_ten_seconds() -> No
 
     assert [at for _, at, _ in thinned[:4]] == [14_000, 29_000, 44_000, 50_000 - 1000]
     assert [call for call in thinned if call[1] >= 50_000] == calls[-10:]
+
+
+async def test_how_the_estimate_did_is_known_to_the_next_holder(one_redis_url: str) -> None:
+    """P11: the places watched and what was found travel in the published table."""
+    async with room_in(one_redis_url, LIMITS) as room:
+        simulation = LineSimulation(room, SETTINGS)
+        await simulation.join(600)
+        await simulation.run(10)
+        await take_over(simulation, room)
+        await simulation.run(25)
+        facts = (await room.sync()).table.facts
+
+    assert room.state.front == 600
+    assert (facts.tally.first, facts.tally.half) == (4, 4)
+    assert facts.tally.first_within == facts.tally.half_within == 4
+    assert 380 <= sum(move.admitted for move in facts.moves) <= 600
+
+
+async def test_people_who_leave_are_counted_but_not_their_late_discovery(one_redis_url: str) -> None:
+    """A third of the line left; those who had just come count only once an absence would have been found."""
+    async with room_in(one_redis_url, Limits(1, 1)) as room:
+        simulation = LineSimulation(room, SETTINGS)
+        await simulation.join(900)
+        await simulation.run(100)
+        early = (await room.sync()).table.facts.moves
+        for person in simulation.people[600:]:
+            person.leaves_at = simulation.now_s
+        await simulation.run(140)
+        moves = (await room.sync()).table.facts.moves
+
+    assert sum(move.person_ms for move in early) == 0
+    assert sum(move.left for move in moves) == 300
+    assert sum(move.called for move in moves) == pytest.approx(240, abs=12)

@@ -152,6 +152,26 @@ async def test_a_change_answers_what_was_and_what_is(redis_url: str) -> None:
         assert (await room.sync()).state.limits == change.after
 
 
+async def test_a_change_is_kept_with_what_it_means_to_people_in_line(one_redis_url: str) -> None:
+    """P11: the page says so."""
+    async with room_in(one_redis_url, Limits(10, 10, max_active=50)) as room:
+        said = []
+        for fields in (
+            {"rate": "20.0"}, {"rate": "5.0", "max_active": "90"}, {"max_active": "0"}, {"max_active": "80"},
+            {"burst": "9.0"}, {"message": "Soon."}, {"unlimited": "1"}, {"unlimited": "0"}, {"hold": "1"},
+            {"rate": "7.0"}, {"hold": "0", "rate": "1.0"},
+        ):  # fmt: skip
+            await room.clock.pass_s(1)
+            await room.room.configure(fields, by="test")
+            state = (await room.sync()).state
+            said.append((state.change, round(room.clock.now_ms - state.changed_ms)))
+
+    assert said == [
+        ("faster", 0), ("slower", 0), ("faster", 0), ("slower", 0), ("slower", 1000), ("slower", 2000), ("faster", 0),
+        ("slower", 0), ("held", 0), ("held", 1000), ("resumed", 0),
+    ]  # fmt: skip
+
+
 async def test_the_environments_limits_are_written_only_when_they_changed(redis_url: str) -> None:
     """A deployed change applies; a rolling restart undoes nothing that an operator set."""
     async with room_in(redis_url, QUICK) as room:

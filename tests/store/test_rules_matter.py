@@ -3,7 +3,7 @@
 A crowd of 20 a second's worth of people, with slow tabs, people who leave and people whose network is gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -34,7 +34,7 @@ async def crowd(
     leaving: float = 0.0,
     run_s: float | None = None,
     limits: Limits = LIMITS,
-    stays_s: float | None = None,
+    stays_s: Callable[[], float] | None = None,
 ) -> LineSimulation:
     """People who arrive over five seconds; run until all of them were called, or for so long."""
     async with room_in(url, limits) as room:
@@ -265,7 +265,7 @@ async def test_a_full_room_is_handed_out_in_order_and_fully(one_redis_url: str) 
     """P2, P3: sessions of ten seconds and 50 seats are five a second, far below the rate."""
     limits = Limits(50, 50, max_active=50)
     async with room_in(one_redis_url, limits) as room:
-        simulation = LineSimulation(room, SETTINGS, stays_s=10)
+        simulation = LineSimulation(room, SETTINGS, stays_s=lambda: 10)
         await simulation.join(600, slow=0.3)
         most = 0
         for _ in range(80):
@@ -284,7 +284,7 @@ async def test_seats_are_not_refilled_by_guessing(one_redis_url: str, monkeypatc
 
     async def most_at_the_door() -> int:
         async with room_in(one_redis_url, limits) as room:
-            simulation = LineSimulation(room, SETTINGS, stays_s=30)
+            simulation = LineSimulation(room, SETTINGS, stays_s=lambda: 30)
             await simulation.join(2000)
             most = 0
             for _ in range(25):

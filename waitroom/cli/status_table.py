@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from waitroom.cli.changes import duration, rate_text
+from waitroom.core.probes import Tally
 from waitroom.store.overview import Overview
 
 MOST_FINDINGS = 10
@@ -31,6 +32,7 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "front": state.front,
         "generation": state.generation,
         "workers": found.workers,
+        "estimates": found.estimates._asdict(),
         "findings": dict(found.findings),
         "server_time": datetime.fromtimestamp(found.now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
     }
@@ -55,7 +57,18 @@ def table(room: str, found: Overview) -> Table:
     burst = "" if limits.unlimited else f", up to {limits.burst:g} at once"
     shown.add_row("rate", f"{rate_text(limits)}{burst}")
     shown.add_row("numbers", f"{state.issued:,} given out, {state.front:,} called")
+    if found.estimates.first:
+        shown.add_row("estimates", estimates_text(found.estimates))
     shown.add_row("workers", str(found.workers))
     for index, (what, times) in enumerate(found.findings[:MOST_FINDINGS]):
         shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")  # noqa: RUF001
     return shown
+
+
+def estimates_text(tally: Tally) -> str:
+    """How the waits shown came true, as far as places were watched."""
+    half = f", {tally.half_within / tally.half:.0%} within the one shown half-way" if tally.half else ""
+    return (
+        f"{tally.first_within / tally.first:.0%} of people were let in within the range first shown{half} "
+        f"({tally.first:,} places looked at)"
+    )

@@ -12,7 +12,11 @@ Standing = Literal["waiting", "called", "lapsed"]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What Redis holds of a room. `fields` is the same as text, for whoever has to put it back."""
+    """What Redis holds of a room. `fields` is the same as text, for whoever has to put it back.
+
+    `change`: what the last change of limits, at `changed_ms`, meant to people in line: 'faster', 'slower', 'held',
+    'resumed'; '' before the first.
+    """
 
     generation: str
     ordinal: int
@@ -30,6 +34,8 @@ class State:
     gap_ms: int
     holes: tuple[tuple[int, int], ...]
     table_version: str
+    changed_ms: int
+    change: str
     fields: Mapping[str, str]
 
     @property
@@ -57,6 +63,8 @@ def read_state(fields: Mapping[str, str]) -> State:
         gap_ms=int(fields["gap"]),
         holes=read_holes(fields),
         table_version=fields["table_version"],
+        changed_ms=int(fields.get("changed", "0")),
+        change=fields.get("change", ""),
         fields=fields,
     )
 

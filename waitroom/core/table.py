@@ -12,16 +12,20 @@ Layout: one line of JSON (`Facts`), a line feed, the exact bits, then the block 
 import json
 import struct
 from bisect import bisect_right
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from waitroom.core.estimate import Move
 from waitroom.core.presence import BLOCK, BLOCKS, CHUNK, Presence, mask
+from waitroom.core.probes import Probe, Tally
 from waitroom.core.release import Cohort
 
 EXACT = 8 * BLOCK
 TIER = 256
 WORD = 64
+NOT_YET = Tally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,16 @@ class Facts:
     """What a new holder of the lease and every worker need to know of the recent past. Times in ms of Redis.
 
     `calls`: (usable clock, time, front), oldest first: one a second for 10 s, then one an epoch for `turn_held`.
-    `issues`: (time, issued) of the last 12 s. `cohorts`: see `core.release.Cohort`. `flow`: (time, admitted in all).
+    `issues`: (time, issued), one a second for 12 s, then one an epoch for as long as an absence takes to be found.
+    `cohorts`, `moves`, `probes`, `tally`: see `core.release.Cohort`, `core.estimate.Move`, `core.probes`.
     """
 
     calls: tuple[tuple[int, int, int], ...] = ()
     issues: tuple[tuple[int, int], ...] = ()
     cohorts: tuple[Cohort, ...] = ()
-    flow: tuple[tuple[int, int], ...] = ()
+    moves: tuple[Move, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    tally: Tally = NOT_YET
 
 
 class Table:
@@ -70,15 +77,17 @@ class Table:
         """Present visitors from the front to a place, without the place itself."""
         return max(0, round(self.before(place) - self.before(front)))
 
-    def with_facts(self, facts: Facts) -> "Table":
-        """The same counts, with news of the recent past."""
-        return Table(start=self.start, end=self.end, exact=self.exact, counts=self.counts, facts=facts)
-
     def lapsed_below(self, usable_ms: int, turn_held_ms: int) -> int:
         """Places below this were called over `turn_held` ago, by the clock that runs while claims could succeed."""
         calls = self.facts.calls
         index = bisect_right(calls, usable_ms - turn_held_ms, key=lambda call: call[0])
         return calls[index - 1][2] if index else 0
+
+    def with_facts(self, facts: Facts) -> "Table":
+        """The same counts, with news of the recent past."""
+        table = copy(self)
+        table.facts = facts
+        return table
 
     def encode(self) -> bytes:
         head = {"start": self.start, "end": self.end, **{name: getattr(self.facts, name) for name in Facts.__slots__}}
@@ -101,9 +110,15 @@ def block_at(offset: int) -> tuple[int, int, int]:
 def decode(blob: bytes) -> Table:
     line, _, body = blob.partition(b"\n")
     head: dict[str, Any] = json.loads(line)
-    rings = {name: tuple(map(tuple, head[name])) for name in ("calls", "issues", "flow")}
+    rings = {name: tuple(map(tuple, head[name])) for name in ("calls", "issues")}
     cohorts = tuple(Cohort(at_ms, tuple(called), tuple(came)) for at_ms, called, came in head["cohorts"])
-    facts = Facts(**rings, cohorts=cohorts)
+    facts = Facts(
+        **rings,
+        cohorts=cohorts,
+        moves=tuple(Move(*move) for move in head["moves"]),
+        probes=tuple(Probe(*probe) for probe in head["probes"]),
+        tally=Tally(*head["tally"]),
+    )
     counts = struct.unpack(f"<{(len(body) - EXACT // 8) // 4}I", body[EXACT // 8 :])
     return Table(start=head["start"], end=head["end"], exact=body[: EXACT // 8], counts=counts, facts=facts)
 

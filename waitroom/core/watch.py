@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from waitroom.core.estimate import LONGEST_POLL_S
 from waitroom.core.model import Snapshot
-from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, is_due, mask
+from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, epoch_of, is_due, mask
 from waitroom.core.release import COHORTS_MS, SOON_MS, Cohort, RoomNow, coming, release
+from waitroom.core.settings import Settings
+from waitroom.core.survey import Survey, found_absent_ms, last_issued
 from waitroom.core.table import Facts, Table, make_table
 
 JUST_ISSUED_MS = 10_000
@@ -21,7 +23,6 @@ GRACE_MS = int(LONGEST_POLL_S * 1.2 * 1000) + 4_000
 NEAR = 16_384
 MOST_CALLS = 160
 FAR_LOOKS_A_ROUND = 16
-FLOW_EVERY_MS, FLOW_KEPT = 5_000, 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,11 @@ class Verdict:
 class Watch:
     """One holder's; begins anew with each lease. A round is `due`, `note` for each chunk looked at, `judge`."""
 
-    def __init__(self, turn_held_ms: int, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, settings: Settings, snapshot: Snapshot | None = None) -> None:
         """Knows nothing but what the last holder published with the snapshot."""
-        self._turn_held_ms = turn_held_ms
+        self._turn_held_ms = settings.turn_held
+        self._found_absent_ms = found_absent_ms(settings.away_after)
+        self._survey = Survey(self._found_absent_ms)
         self._presence = Presence()
         self._claimed: dict[int, int] = {}
         self._looked: dict[int, int] = {}
@@ -99,6 +102,16 @@ class Watch:
         called = self._presence.count(state.front, front)
         self._remember(snapshot, front)
         table = self._table(snapshot, front, complete)
+        if complete >= state.issued:
+            self._facts = self._survey.after_round(
+                snapshot,
+                table,
+                front=front,
+                called=called,
+                on_the_way=sum(soon) + called + snapshot.door,
+                present=self._presence.count,
+            )
+            table = table.with_facts(self._facts)
         lapsed = max(state.lapsed, table.lapsed_below(state.usable_ms, self._turn_held_ms))
         return Verdict(front, lapsed, sum(soon) + called, table)
 
@@ -115,8 +128,7 @@ class Watch:
         """
         state, now_ms = snapshot.state, snapshot.now_ms
         low = min(self._front_ago(now_ms, SOON_MS), state.front)
-        older = [issued for at_ms, issued in self._facts.issues if now_ms - at_ms >= JUST_ISSUED_MS]
-        settled = older[-1] if older else 0
+        settled = last_issued(self._facts.issues, now_ms - JUST_ISSUED_MS)
         ranges = [(max(settled, low), state.issued)]
         if now_ms - state.gap_ms < GRACE_MS:
             ranges, start = [], low
@@ -198,16 +210,14 @@ class Watch:
         while len(calls) > 1 and state.usable_ms - calls[1][0] > self._turn_held_ms:
             calls.pop(0)
 
-        issues = [issue for issue in facts.issues if now_ms - issue[0] < JUST_ISSUED_MS + 2000]
+        issues = list(facts.issues)
         if not issues or now_ms - issues[-1][0] >= 1000:
             issues.append((now_ms, state.issued))
-
-        flow = list(facts.flow)
-        if front >= state.issued or state.limits.hold:
-            flow = []
-        elif not flow or now_ms - flow[-1][0] >= FLOW_EVERY_MS:
-            flow = [*flow, (now_ms, state.admitted)][-FLOW_KEPT:]
-        self._facts = replace(facts, calls=tuple(calls), issues=tuple(issues), flow=tuple(flow))
+            fine_ms = now_ms - JUST_ISSUED_MS - 2000
+            oldest_ms = now_ms - self._found_absent_ms - EPOCH_MS
+            older = {epoch_of(issue[0]): issue for issue in issues if oldest_ms < issue[0] <= fine_ms}
+            issues = [*older.values(), *(issue for issue in issues if issue[0] > fine_ms)]
+        self._facts = replace(facts, calls=tuple(calls), issues=tuple(issues))
 
     def _table(self, snapshot: Snapshot, front: int, complete: int) -> Table:
         """The table; until every chunk was looked at once, the last holder's counts with the new facts."""

@@ -33,16 +33,20 @@ VISITOR = frozenset(
         "wait",
         "message",
         "no_message",
+        "change",
+        "no_change",
         "server_time",
         "clock",
     )
 ) | {prefix + name for name in ("ahead", "waiting", "rate") for prefix in ("", "no_")}
+CHANGES = ("faster", "slower", "resumed")
+"""What a change of limits may mean to people in line."""
 HIDDEN = b" hidden"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFacts:
-    """What one visitor's page says; the same facts as the JSON of `status`.
+    """What one visitor's page says; the same facts as the JSON of `status`. `change` is one of CHANGES.
 
     `target` is the path to go to when let in; without one it is the page's own address.
     """
@@ -58,6 +62,7 @@ class PageFacts:
     next_poll_s: float = 3.0
     hold_s: float = 0.0
     message: str | None = None
+    change: str | None = None
     target: str | None = None
     opens_at: str | None = None
     server_time_ms: int
@@ -94,6 +99,7 @@ class Pages:
         self._target = lru_cache(maxsize=256)(_target)
         self._rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(rate_in_words(words, rate)))
         self._unknown = _text(words["wait_unknown"])
+        self._changes = {change: _text(words[f"change_{change}"]) for change in CHANGES} | {None: b""}
         self._wait = lru_cache(maxsize=4096)(lambda low, high: _text(wait_in_words(words, low * 60, high * 60)))
 
     @property
@@ -126,6 +132,8 @@ class Pages:
             b"no_waiting": HIDDEN if facts.waiting is None else b"",
             b"rate": self._rate(facts.rate_per_min),
             b"no_rate": HIDDEN if facts.rate_per_min is None else b"",
+            b"change": self._changes[facts.change],
+            b"no_change": HIDDEN if facts.change is None else b"",
             b"message": message,
             b"no_message": no_message,
             b"to": to,
@@ -154,7 +162,7 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         wait = b'{"low":%b,"high":%b}' % (json_number(facts.wait_low_s or 0), json_number(facts.wait_high_s))
     return (
         b'"state":"%b","number":%b,"position":%b,"ahead":%b,"waiting":%b,"rate_per_min":%b,"wait_s":%b,'
-        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"opens_at":%b,"server_time":"%b"'
+        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"opens_at":%b,"server_time":"%b"'
     ) % (
         facts.state.encode(),
         json_number(facts.number),
@@ -166,6 +174,7 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         json_number(facts.next_poll_s),
         json_number(facts.hold_s),
         message_json,
+        b"null" if facts.change is None else b'"%b"' % facts.change.encode(),
         b"null" if facts.opens_at is None else json_for_html(facts.opens_at).encode(),
         iso_time(facts.server_time_ms),
     )

@@ -6,7 +6,7 @@ from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wai
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.tokens import Ticket
-from waitroom.edge.pages import PageFacts, iso_time, json_for_html, json_number
+from waitroom.edge.pages import CHANGES, PageFacts, iso_time, json_for_html, json_number
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
@@ -15,9 +15,11 @@ FIRST_POLL_S = 3.0
 SOON_S = 10.0
 AWAY_POLL_S = 5.0
 PAUSED_HOLD_S = 15
+NOTICED_MS = 120_000
+"""So long people in line are told that the operator changed the pace: longer than any pause between polls."""
 WAITING_JSON = (
     b'{"state":"%b","number":%d,"position":%d,"ahead":%d,"waiting":%d,"rate_per_min":%b,"wait_s":%b,'
-    b'"next_poll_s":%.1f,"hold_s":%d,"message":%b,"opens_at":null,"server_time":"%b"}'
+    b'"next_poll_s":%.1f,"hold_s":%d,"message":%b,"change":%b,"opens_at":null,"server_time":"%b"}'
 )
 
 
@@ -47,10 +49,13 @@ class Shared:
     """What everybody in line is told alike, made once a snapshot."""
 
     __slots__ = (
+        "change",
+        "change_json",
+        "changed_ms",
         "limits",
         "message",
         "message_json",
-        "pace_per_s",
+        "pace",
         "rate_json",
         "rate_per_min",
         "snapshot",
@@ -66,8 +71,13 @@ class Shared:
         self.state = "held" if limits.hold or is_away else "waiting"
         nobody_knows = limits.unlimited or self.state == "held"
         self.rate_per_min = None if nobody_knows else round(limits.rate_per_s * 60, 3)
-        self.pace_per_s = pace_of(limits, snapshot.table.facts.flow)
+        self.pace = pace_of(limits, snapshot.table.facts.moves)
         self.waiting = snapshot.count_waiting()
+        state = snapshot.state
+        is_news = state.change in CHANGES and snapshot.now_ms - state.changed_ms < NOTICED_MS
+        self.change = state.change if is_news and self.state == "waiting" else None
+        self.changed_ms = state.changed_ms if self.change else 0
+        self.change_json = json_for_html(self.change).encode()
         self.state_json = self.state.encode()
         self.rate_json = json_number(self.rate_per_min)
         self.message_json = json_for_html(self.message).encode()
@@ -128,6 +138,7 @@ class Status:
             next_poll_s=int(poll_s * 10) / 10,
             hold_s=hold_s,
             message=shared.message,
+            change=shared.change if ticket.issued_ms < shared.changed_ms else None,
             target=target,
             server_time_ms=int(self.line.now_ms()),
         )
@@ -151,6 +162,7 @@ class Status:
             int(poll_s * 10) / 10,
             hold_s,
             shared.message_json,
+            shared.change_json if ticket.issued_ms < shared.changed_ms else b"null",
             iso_time(int(self.line.now_ms())),
         )
 
@@ -167,8 +179,10 @@ class Status:
             if ahead < shared.limits.rate_per_s * HOLD_BELOW_S:
                 return ahead, None, 1.0, PAUSED_HOLD_S
             return ahead, None, AWAY_POLL_S * spread(ticket.number), 0
-        wait = wait_range(ahead, shared.pace_per_s)
-        return ahead, wait, *next_poll(wait, ticket.number)
+        wait = wait_range(ahead, shared.pace)
+        # Where nobody knows, as often as if the rate were all that counts.
+        soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
+        return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, ticket.number)
 
     def _now(self) -> Shared | None:
         """What is shared now; made anew when the snapshot changed, or Redis went away."""

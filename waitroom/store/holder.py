@@ -29,7 +29,7 @@ class Holder:
     def start(self, snapshot: Snapshot | None) -> None:
         """Forget everything but what the last holder published."""
         self.generation = snapshot.state.generation if snapshot else ""
-        self.watch = Watch(self.settings.turn_held, snapshot)
+        self.watch = Watch(self.settings, snapshot)
 
     def wants_lease(self, now_s: float) -> bool:
         """Not for a while after a round that failed: another worker may do better."""

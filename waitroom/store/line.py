@@ -220,7 +220,7 @@ class Line:
     def _wake(self, before: Snapshot, after: Snapshot) -> None:
         """Answer the held polls of those for whom something changed."""
         old, new = before.state, after.state
-        if old.generation != new.generation or old.message != new.message or old.limits.hold != new.limits.hold:
+        if (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms):
             self.held.wake_all()
         elif new.front > old.front:
             self.held.wake(old.front, new.front)

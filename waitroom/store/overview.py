@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, cast
 
-from waitroom.core.estimate import flow_per_s
+from waitroom.core.estimate import admitted_per_s
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
+from waitroom.core.probes import Tally
 from waitroom.core.table import EMPTY, decode
 from waitroom.store.client import store_errors
 from waitroom.store.room import Room
@@ -28,6 +29,7 @@ class Overview:
     door: int
     workers: int
     admitted_per_min: float
+    estimates: Tally
     findings: tuple[tuple[str, int], ...]
 
     @property
@@ -66,5 +68,6 @@ async def overview(room: Room) -> Overview | None:
         door=door,
         workers=workers,
         findings=tuple(sorted(((k.decode(), int(v)) for k, v in findings.items()), key=lambda found: -found[1])),
-        admitted_per_min=flow_per_s(table.facts.flow)[0] * 60,
+        admitted_per_min=admitted_per_s(table.facts.moves, now_ms) * 60,
+        estimates=table.facts.tally,
     )

@@ -31,6 +31,21 @@ if rate ~= r.rate or burst ~= r.burst or unlimited ~= r.unlimited then
   end
   redis.call('HSET', STATE, 'next_at', micros(base + (burst - math.min(tokens, burst)) * 1e6 / rate))
 end
+
+-- What it means to people in line: how fast they come in, then how many may be inside.
+local function measures(rate_now, no_rate, cap, hold)
+  if hold then return 0, 0 end
+  return no_rate and math.huge or rate_now, cap > 0 and cap or math.huge
+end
+local hold, cap = r.hold, tonumber(set.max_active or r.max_active)
+if set.hold then hold = set.hold == '1' end
+local old_pace, old_room = measures(r.rate, r.unlimited, r.max_active, r.hold)
+local pace, room = measures(rate, unlimited, cap, hold)
+if pace ~= old_pace or room ~= old_room then
+  local change = (pace > old_pace or pace == old_pace and room > old_room) and 'faster' or 'slower'
+  if hold then change = 'held' elseif r.hold then change = 'resumed' end
+  redis.call('HSET', STATE, 'changed', whole(now_ms), 'change', change)
+end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'limits_changed', 'by', ARGV[2],
   'change', table.concat(said, ' '))
 return reply
