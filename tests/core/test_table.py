@@ -1,5 +1,6 @@
 """The table against a naive count, and what it remembers."""
 
+import timeit
 from itertools import pairwise
 
 import pytest
@@ -148,6 +149,17 @@ def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: in
 
     assert len(table.encode()) <= 16 * 1024
     assert table.ahead(0, issued - 1) == issued - 1
+
+
+@pytest.mark.timed
+def test_a_look_up_costs_the_same_however_long_the_line() -> None:
+    """P12: a poll with ten million waiting is a poll with a thousand."""
+
+    def cost_s(issued: int) -> float:
+        table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=Facts())
+        return min(timeit.repeat(lambda: table.ahead(0, issued - 5), number=2000, repeat=7))
+
+    assert cost_s(10_000_000) < 4 * cost_s(1000)
 
 
 facts = st.builds(
