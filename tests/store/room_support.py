@@ -1,5 +1,6 @@
 """A room in a real Redis whose clock the test turns, and scripts with a rule taken out."""
 
+import asyncio
 import contextlib
 import hashlib
 import secrets
@@ -165,15 +166,10 @@ class TestRoom:
         """Turn the clock, and let keys expire by it: what Redis itself keeps of time runs on."""
         await self.clock.pass_s(seconds)
         keys = await self.keys()
-        async with self.redis.pipeline(transaction=False) as asking:
-            for key in keys:
-                asking.pttl(key)
-            left = await asking.execute()
-        async with self.redis.pipeline(transaction=False) as telling:
-            for key, left_ms in zip(keys, left, strict=True):
-                if left_ms > 0:
-                    telling.pexpire(key, left_ms - round(seconds * 1000))
-            await telling.execute()
+        left = await asyncio.gather(*map(self.redis.pttl, keys))
+        passed_ms = round(seconds * 1000)
+        expiring = [(key, left_ms - passed_ms) for key, left_ms in zip(keys, left, strict=True) if left_ms > 0]
+        await asyncio.gather(*(self.redis.pexpire(key, left_ms) for key, left_ms in expiring))
 
     async def keys(self) -> list[str]:
         """The room's keys."""
