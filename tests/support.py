@@ -4,7 +4,9 @@ Everything listens where the system says, is private to one test, and ends with 
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -126,7 +128,9 @@ class Arrival:
 
 @dataclass
 class Shop:
-    """An origin that remembers who came. `delay_s` slows its answers; `answers` maps a path to a whole answer."""
+    """An origin that remembers who came. `delay_s` slows its answers; `answers` maps a path to a whole answer. An
+    upgraded connection gets every byte back.
+    """
 
     port: int = 0
     delay_s: float = 0.0
@@ -154,12 +158,26 @@ class Shop:
                 self.arrivals.append(Arrival(at, method, target, place, pairs, body))
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                if "upgrade" in fields:
+                    await repeat_bytes(fields, reader, writer)
+                    break
                 writer.write(self.answers.get(target.partition("?")[0], PAGE))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+
+
+async def repeat_bytes(fields: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Switch protocols as a WebSocket server does (RFC 6455, 4.2.2), then send back every byte as it came."""
+    key = fields["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
+    head = f"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accept}"
+    writer.write(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n\r\n".encode())
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
 
 
 PAGE_BODY = b"<!doctype html><title>The shop</title><h1>The shop</h1>"

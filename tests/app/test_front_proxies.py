@@ -1,0 +1,264 @@
+"""TLS ends at a real proxy with the recipe we give for it; behind it the gateway, a line, and a shop.
+
+Cookies secure and prefixed, scheme and client address right, nothing cached, nothing tried twice, no gateway taken out
+for its waiting pages, held polls and WebSockets left alone.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from tests.support import ROOT, Gateway, Shop, free_port, need, page_facts, running_gateway, running_redis, running_shop
+from waitroom.demo.browser import Answer
+
+RECIPES = ROOT / "deploy" / "proxies"
+APACHE_MODULES = "/usr/lib/apache2/modules"
+DOCUMENT = {"accept": "text/html", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate"}
+
+
+@dataclass
+class Front:
+    """Where a recipe is made ready for a test: addresses and certificate changed, nothing else."""
+
+    folder: Path
+    port: int
+    gateway_port: int
+    certificate: Path
+    key: Path
+    both: Path
+
+    def recipe(self, name: str) -> str:
+        text = (RECIPES / name).read_text()
+        for given, ours in (
+            ("127.0.0.1:8080", f"127.0.0.1:{self.gateway_port}"),
+            ("shop.example", "localhost"),
+            ("/etc/ssl/localhost.pem", str(self.both)),
+            ("/etc/ssl/localhost.key", str(self.key)),
+        ):
+            text = text.replace(given, ours)
+        return text
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+def nginx(front: Front) -> list[str]:
+    server = front.recipe("nginx.conf").replace("listen 443 ssl", f"listen 127.0.0.1:{front.port} ssl")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"{kind}_temp_path {front.folder}/{kind}; " for kind in kinds)
+    main = f"daemon off; pid {front.folder}/pid; error_log {front.folder}/log; events {{}}"
+    conf = front.write("nginx.conf", f"{main}\nhttp {{ access_log off; {paths}\n{server}\n}}")
+    return ["nginx", "-p", str(front.folder), "-e", f"{front.folder}/log", "-c", str(conf)]
+
+
+def haproxy(front: Front) -> list[str]:
+    text = front.recipe("haproxy.cfg").replace("bind :443", f"bind 127.0.0.1:{front.port}")
+    return ["haproxy", "-db", "-f", str(front.write("haproxy.cfg", text))]
+
+
+def caddy(front: Front) -> list[str]:
+    options = "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system " + str(front.folder) + "\n}\n"
+    text = options + front.recipe("Caddyfile").replace("localhost {", f"https://localhost:{front.port} {{", 1)
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
+
+
+def apache(front: Front) -> list[str]:
+    names = ["mpm_event", "authz_core", "proxy", "proxy_http", "proxy_wstunnel", "ssl", "headers", "socache_shmcb"]
+    modules = "\n".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in names)
+    text = (
+        front.recipe("apache.conf")
+        .replace("*:443", f"127.0.0.1:{front.port}")
+        .replace("Port 443", f"Port {front.port}")
+    )
+    main = f"""ServerRoot {front.folder}
+PidFile {front.folder}/pid
+ErrorLog {front.folder}/log
+DefaultRuntimeDir {front.folder}
+ServerName localhost
+Listen 127.0.0.1:{front.port}
+{modules}
+"""
+    return ["apache2", "-DFOREGROUND", "-f", str(front.write("apache.conf", main + text))]
+
+
+PROXIES: dict[str, Callable[[Front], list[str]]] = {
+    "nginx": nginx,
+    "haproxy": haproxy,
+    "caddy": caddy,
+    "apache": apache,
+}
+PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy", "apache": "apache2"}
+
+
+def program(name: str) -> None:
+    need(
+        shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"), f"{name}, from Debian's packages"
+    )
+
+
+@dataclass
+class Placement:
+    """A proxy, the gateway and the shop behind it, and how a browser reaches them."""
+
+    url: str
+    gateway: Gateway
+    shop: Shop
+    tls: ssl.SSLContext
+
+    def browser(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, verify=self.tls, timeout=40, trust_env=False)
+
+
+@contextlib.asynccontextmanager
+async def placed(name: str, folder: Path, **settings: str) -> AsyncIterator[Placement]:
+    """The gateway trusts the proxy's address and knows its own public one, as the recipes say."""
+    program(PROGRAMS[name])
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    port = free_port()
+    front = Front(folder, port, 0, folder / "cert.pem", folder / "key.pem", folder / "both.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(front.both))
+    issued.private_key_pem.write_to_path(str(front.key))
+    tls = ssl.create_default_context()
+    authority.configure_trust(tls)
+    url = f"https://localhost:{port}"
+    given = {"public_url": url, "trusted_proxies": "127.0.0.1/32,::1/128", "rate": "1/h", "burst": "1", **settings}
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, **given) as gateway:
+            front.gateway_port = int(gateway.environment["WAITROOM_PORT"])
+            command = PROXIES[name](front)
+            with (folder / "out").open("wb") as out:
+                process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
+            try:
+                await until_ready(url, tls, process, folder)
+                yield Placement(url, gateway, shop, tls)
+            finally:
+                process.terminate()
+                await asyncio.to_thread(process.wait, 20)
+
+
+async def until_ready(url: str, tls: ssl.SSLContext, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    deadline = time.monotonic() + 20
+    async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get(f"{url}/-/waitroom/ready")).status_code == 200:
+                    return
+            assert process.poll() is None, (folder / "out").read_text()
+            assert time.monotonic() < deadline, (folder / "out").read_text()
+            await asyncio.sleep(0.05)
+
+
+def facts_of(answer: httpx.Response) -> dict[str, Any]:
+    return page_facts(Answer(answer.status_code, [], answer.content, ""))
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path) -> None:
+    """One walks in, the others wait with numbers of their own; what the shop is told is what the proxy saw."""
+    async with placed(name, tmp_path) as place, place.browser() as first, place.browser() as second:
+        forged = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "http", "x-forwarded-host": "evil.example"}
+        inside = await first.get("/a%2Fb//c?x=1;y", headers={**DOCUMENT, **forged})
+        waits = await second.get("/", headers=DOCUMENT)
+        same_site = {"origin": place.url, "sec-fetch-site": "same-origin"}
+        held = await second.get("/-/waitroom/status?hold=1", headers=same_site)
+        numbers = []
+        for _ in range(12):
+            async with place.browser() as newcomer:
+                numbers.append(facts_of(await newcomer.get("/", headers=DOCUMENT))["number"])
+        upload = await first.post("/upload", content=bytes(3_000_000), headers=same_site)
+        heard = await repeated_through_socket(place, first, b"hello" * 100)
+
+    asked, posted, switched = place.shop.served()
+    told = dict(asked.headers)
+    host = place.url.removeprefix("https://")
+    assert inside.status_code == 200
+    assert asked.target == "/a%2Fb//c?x=1;y"
+    assert (told["host"], told["x-forwarded-proto"], told["x-forwarded-host"]) == (host, "https", host)
+    assert set(told["x-forwarded-for"].split(", ")) <= {"127.0.0.1", "::1"}, "what the client claimed"
+    name_and_value, *attributes = inside.headers["set-cookie"].split("; ")
+    assert name_and_value.startswith("__Host-waitroom_shop_pass=")
+    assert {"Secure", "HttpOnly", "SameSite=None", "Path=/"} <= set(attributes)
+
+    assert waits.status_code == 503
+    assert waits.headers["cache-control"] == "private, no-store"
+    assert waits.headers["set-cookie"].startswith("__Host-waitroom_shop_ticket=")
+    assert held.json()["state"] == "waiting"
+    assert held.elapsed.total_seconds() > 0.8
+    assert numbers == [*range(facts_of(waits)["number"] + 1, facts_of(waits)["number"] + 13)], "cached, or tried twice"
+
+    assert upload.status_code == 200
+    assert len(posted.body) == 3_000_000
+    assert switched.target == "/live"
+    assert heard == b"hello" * 100
+
+
+async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> None:
+    """The shop is asked once for a file that may be kept, and for each page; a waiting page is nobody else's."""
+    program("varnishd")
+    url = "https://shop.example"
+    given = {"public_url": url, "trusted_proxies": "127.0.0.1/32", "rate": "1/h", "burst": "1", "guard": "/*"}
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, **given) as gateway:
+            for path in ("/static/a.css", "/page"):
+                shop.answers[path] = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok"
+            front = Front(tmp_path, free_port(), int(gateway.environment["WAITROOM_PORT"]), *[tmp_path] * 3)
+            text = front.recipe("varnish.vcl").replace('.port = "8080"', f'.port = "{front.gateway_port}"')
+            recipe = front.write("varnish.vcl", text)
+            listening = f"127.0.0.1:{front.port}"
+            command = ["varnishd", "-j", "none", "-F", "-a", listening, "-f", str(recipe), "-n", str(tmp_path / "v")]
+            with (tmp_path / "out").open("wb") as out:
+                process = subprocess.Popen([*command, "-s", "malloc,16m"], stdout=out, stderr=out)
+            try:
+                here = f"http://{listening}"
+                await until_ready(here, ssl.create_default_context(), process, tmp_path)
+                async with httpx.AsyncClient(base_url=here, trust_env=False, timeout=20) as client:
+                    secure = {**DOCUMENT, "x-forwarded-proto": "https", "host": "shop.example"}
+                    inside = await client.get("/", headers=secure)
+                    cookie = inside.headers["set-cookie"].partition(";")[0]
+                    confirmed = await client.get("/", headers={**secure, "cookie": cookie})
+                    cookie = confirmed.headers["set-cookie"].partition(";")[0]
+                    for _ in range(2):
+                        await client.get("/static/a.css", headers={"host": "shop.example", "cookie": cookie})
+                        await client.get("/page", headers={**secure, "cookie": cookie})
+                    waits = [facts_of(await client.get("/page", headers=secure))["number"] for _ in range(3)]
+            finally:
+                process.terminate()
+                await asyncio.to_thread(process.wait, 20)
+
+    assert cookie.startswith("__Host-waitroom_shop_pass=")
+    assert [arrival.target for arrival in shop.served()] == ["/", "/", "/static/a.css", "/page", "/page"]
+    assert waits == [waits[0], waits[0] + 1, waits[0] + 2]
+
+
+async def repeated_through_socket(place: Placement, browser: httpx.AsyncClient, data: bytes) -> bytes:
+    """Switch protocols at /live with the browser's cookies, send the bytes, read as many."""
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
+    port = int(place.url.rpartition(":")[2])
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=place.tls)
+        try:
+            writer.write(
+                f"GET /live HTTP/1.1\r\nhost: localhost:{port}\r\ncookie: {cookies}\r\nupgrade: websocket\r\n"
+                "connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "\r\n".encode()
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101 "), head
+            writer.write(data)
+            return await reader.readexactly(len(data))
+        finally:
+            writer.close()
