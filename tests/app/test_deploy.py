@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -12,7 +13,10 @@ from waitroom.core.errors import ConfigError
 from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S
 
 CHECKOUT = Path(__file__).parents[2]
-K8S = sorted((CHECKOUT / "k8s").glob("*.yaml"))
+K8S = sorted((CHECKOUT / "k8s").rglob("*.yaml"))
+BASE, OVERLAY = CHECKOUT / "k8s" / "base", CHECKOUT / "k8s" / "overlays" / "production"
+DEPLOY = sorted(path for path in (CHECKOUT / "deploy").rglob("*") if path.is_file())
+KUBERNETES = "1.31"
 KEY = "k" * 32
 GIVEN = {
     "WAITROOM_ORIGIN": "http://127.0.0.1:3000",
@@ -24,8 +28,9 @@ GIVEN = {
 }
 
 
-def documents() -> dict[tuple[str, str], dict[str, Any]]:
-    found = (document for path in K8S for document in yaml.safe_load_all(path.read_text()))
+def documents(folder: Path = BASE) -> dict[tuple[str, str], dict[str, Any]]:
+    """By kind and name, of the files of one folder."""
+    found = (document for path in sorted(folder.glob("*.yaml")) for document in yaml.safe_load_all(path.read_text()))
     return {
         (document["kind"], document.get("metadata", {}).get("name", "")): document for document in found if document
     }
@@ -50,26 +55,60 @@ def test_the_example_environment_wants_nothing_but_a_secret() -> None:
     assert load(GIVEN | {"WAITROOM_SECRET": KEY}).workers == 2
 
 
-@pytest.mark.parametrize("path", [*K8S, *sorted((CHECKOUT / "deploy").iterdir())], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*K8S, *DEPLOY], ids=lambda path: path.name)
 def test_every_variable_that_is_named_is_a_setting(path: Path) -> None:
     named = set(re.findall(r"\bWAITROOM_[A-Z_]+\b", path.read_text()))
 
     assert named - {variable.name for variable in variables()} == set()
 
 
-def test_the_config_map_and_a_secret_make_settings() -> None:
-    given: dict[str, str] = documents()["ConfigMap", "waitroom"]["data"]
+@pytest.mark.parametrize("path", K8S, ids=lambda path: path.name)
+def test_a_manifest_is_what_kubernetes_takes(path: Path) -> None:
+    """By Kubernetes' own schemas, unknown fields refused. What is not Kubernetes' own has none there."""
+    for document in yaml.safe_load_all(path.read_text()):
+        if document["kind"] in ("Kustomization", "ServiceMonitor"):
+            assert document["apiVersion"] in ("kustomize.config.k8s.io/v1beta1", "monitoring.coreos.com/v1")
+        else:
+            kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
-    settings = load(given | {"WAITROOM_SECRET": KEY})
 
-    assert (settings.host, settings.port, settings.log) == ("0.0.0.0", 8080, "json")
+def test_the_config_map_of_base_and_overlay_and_a_secret_make_settings() -> None:
+    base: dict[str, str] = documents()["ConfigMap", "waitroom"]["data"]
+    patch: dict[str, str] = documents(OVERLAY)["ConfigMap", "waitroom"]["data"]
+
+    for given in (base, base | patch):
+        settings = load(given | {"WAITROOM_SECRET": KEY})
+        assert (settings.host, settings.port, settings.log) == ("0.0.0.0", 8080, "json")
+    assert settings.public_url == "https://shop.example"
 
 
-def test_the_kustomization_holds_everything_but_the_secret() -> None:
-    listed = set(documents()["Kustomization", ""]["resources"])
+def test_the_kustomizations_hold_everything_but_the_secret() -> None:
+    base, overlay = documents()["Kustomization", ""], documents(OVERLAY)["Kustomization", ""]
+    files = {path.name for path in OVERLAY.glob("*.yaml")} - {"kustomization.yaml", "secret.example.yaml"}
 
-    assert listed == {path.name for path in K8S} - {"kustomization.yaml", "secret.example.yaml"}
-    assert documents()["Secret", "waitroom"]["stringData"] == {"WAITROOM_SECRET": ""}
+    assert set(base["resources"]) == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
+    assert {*overlay["resources"], *(patch["path"] for patch in overlay["patches"])} == {*files, "../../base"}
+    assert documents(OVERLAY)["Secret", "waitroom"]["stringData"] == {"WAITROOM_SECRET": ""}
+    (image,) = overlay["images"]
+    assert pod("Deployment", "waitroom")["containers"][0]["image"] == f"{image['name']}:{image['newTag']}"
+
+
+def test_what_names_another_part_names_one_that_is_there() -> None:
+    """Selectors, targets and ports across the manifests: a typing error there is found by nobody else."""
+    found = documents() | documents(OVERLAY)
+    labels = found["Deployment", "waitroom"]["spec"]["template"]["metadata"]["labels"]
+    ports = {port["name"] for port in pod("Deployment", "waitroom")["containers"][0]["ports"]}
+    service = found["Service", "waitroom"]["spec"]
+    rules = found["NetworkPolicy", "waitroom"]["spec"]["ingress"]
+    ingress = found["Ingress", "waitroom"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+
+    assert service["selector"].items() <= labels.items()
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+    assert found["PodDisruptionBudget", "waitroom"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert found["NetworkPolicy", "waitroom"]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert {port["port"] for rule in rules for port in rule["ports"]} == ports
+    assert ("Deployment", found["HorizontalPodAutoscaler", "waitroom"]["spec"]["scaleTargetRef"]["name"]) in found
+    assert (ingress["name"], ingress["port"]["name"]) == ("waitroom", service["ports"][0]["name"])
 
 
 def test_the_pod_knows_no_service_links_and_asks_the_right_probes() -> None:
