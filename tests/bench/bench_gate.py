@@ -9,64 +9,18 @@ is what the budgets speak of; CPU is the server's own, per request, and says mor
 
 import argparse
 import asyncio
-import re
-import socket
 import statistics
-import subprocess
 import tempfile
 import time
-from multiprocessing import Process
 from pathlib import Path
 
-import uvicorn
-import uvloop
-from starlette.types import Receive, Scope, Send
-
-from tests.bench.bench_proxy import cpu_s, run_origin, serve_edge, start
+from tests.bench.servers import BROWSER, measure, run_bare, run_gate, run_origin, start
 from tests.support import SECRET, running_redis
-from waitroom.app import create_app
-from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, Ticket, Tokens
 from waitroom.store.room import Newcomer, Room
 
 TICKETS = 10_000
 BUDGETS = {"poll": 0.80, "pass": 0.50, "join": 0.40}
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-    "Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
-    "Accept-Encoding": "gzip",
-    "Accept-Language": "en-GB,en;q=0.5",
-}
-
-
-def run_bare(pipe: object, size: int) -> None:
-    """Plain uvicorn and a function that returns a constant."""
-    body = b"x" * size
-    fields = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"%d" % size)]
-
-    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
-
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    pipe.send(listener.getsockname()[1])  # type: ignore[attr-defined]
-    config = uvicorn.Config(
-        bare, http="httptools", ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False
-    )
-    uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
-
-
-def run_gate(pipe: object, origin_port: int, redis_url: str) -> None:
-    settings = Settings.model_validate(
-        {"origin": f"http://127.0.0.1:{origin_port}", "redis_url": redis_url, "secret": SECRET, "rate": "1/min"}
-    )
-
-    def make_app() -> object:
-        app = create_app(settings)
-        asyncio.get_running_loop().create_task(app.open())
-        return app
-
-    serve_edge(pipe, make_app)  # type: ignore[arg-type]
 
 
 async def fill(redis_url: str) -> tuple[list[str], str]:
@@ -86,7 +40,7 @@ async def fill(redis_url: str) -> tuple[list[str], str]:
         tokens.sign_ticket(Ticket("shop", state.generation, number, f"{number:032x}", now_ms))
         for number in range(5, TICKETS)
     ]
-    end_ms = now_ms + 660_000
+    end_ms = now_ms + 39_600_000
     pass_ = tokens.sign_pass(Pass("shop", "f" * 32, state.generation, 3, now_ms, end_ms, now_ms, False))
     return tickets, pass_
 
@@ -96,25 +50,6 @@ async def sync(room: Room):  # type: ignore[no-untyped-def]
         return await room.sync("", "bench")
     except Exception:
         return None
-
-
-def measure(process: Process, url: str, headers: list[str], seconds: int, script: str | None) -> tuple[float, float]:
-    """(requests a second, CPU µs per request)."""
-    assert process.pid is not None
-    before = cpu_s(process.pid)
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s"]
-    if script is not None:
-        command += ["-s", script]
-    for header in headers:
-        command += ["-H", header]
-    out = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
-    used = cpu_s(process.pid) - before
-    assert "Socket errors" not in out, out
-    count = re.search(r"(\d+) requests in", out)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    assert count is not None, out
-    assert rate is not None, out
-    return float(rate[1]), used / int(count[1]) * 1e6
 
 
 def main() -> None:
@@ -147,8 +82,8 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, (path, headers, lua, _) in rows.items():
                 process, bare_port = bares[name]
-                bare = measure(process, f"http://127.0.0.1:{bare_port}{path}", headers, options.seconds, lua)
-                ours = measure(gate, f"http://127.0.0.1:{port}{path}", headers, options.seconds, lua)
+                bare = measure(process.pid, f"http://127.0.0.1:{bare_port}{path}", headers, options.seconds, lua)
+                ours = measure(gate.pid, f"http://127.0.0.1:{port}{path}", headers, options.seconds, lua)
                 results[name].append((*bare, *ours))
         for process in servers:
             process.terminate()

@@ -1,166 +1,120 @@
-"""What forwarding costs: requests a second through the proxy, as a share of a bare answer under the same server.
+"""What forwarding costs, beside other proxies: requests a second, and CPU per request, as shares of a bare answer.
 
-    python tests/bench/bench_proxy.py [--rounds 5] [--seconds 3]
+    python -m tests.bench.bench_proxy [--rounds 5] [--seconds 3] [--json]
 
-Three processes besides wrk: an origin that writes a constant, and two servers on one core each: `bare` answers with
-a constant of the same size from an ASGI function, `proxy` forwards to the origin. They are measured in turn; the
-medians count. `bare` is plain uvicorn; `edge` is the same function under our own server. CPU is the server's own,
-per request, which says more than the rate where cores are shared.
+Everybody forwards the same request to the same nginx (`return 200`, 300 bytes), or, `bare`, answers as many bytes from
+an ASGI function under plain uvicorn. `waitroom` is one worker of the gateway with a pass; nginx and HAProxy have one
+thread; the two Python proxies stand in `rivals`. 32 connections of wrk, in turn, after a warm-up; medians over the
+rounds. The server measured has one core, wrk and the shop share the other, so for the two compiled proxies the rate is
+at times that of the load; CPU is the server's own and says more where cores are shared.
 """
 
 import argparse
-import asyncio
-import multiprocessing
-import os
-import re
-import socket
+import http.client
+import json
 import statistics
-import subprocess
-from collections.abc import Callable
-from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
-from typing import Any, cast
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from typing import Any
 
-import uvicorn
-import uvloop
-from starlette.types import Receive, Scope, Send
+from tests.bench.rivals import missing, run_aiohttp, run_httpx, running_haproxy, running_nginx, running_shop
+from tests.bench.servers import BODY, BROWSER, OTHER_CORE, SERVER_CORE, Measured, measure, run_bare, run_gate, start
+from tests.support import SECRET, running_redis
+from waitroom.core.tokens import Pass, Tokens
 
-from waitroom.core.settings import Origin, Settings
-from waitroom.edge.clients import Clients
-from waitroom.edge.origin import OriginPool
-from waitroom.edge.proxy import Proxy
-from waitroom.edge.server import make_server
-
-BODY = b"x" * 300
-FIELDS = [
-    (b"content-type", b"text/html; charset=utf-8"),
-    (b"content-length", b"300"),
-    (b"cache-control", b"no-cache"),
-    (b"etag", b'"5f0c-abc"'),
-    (b"date", b"Mon, 01 Jan 2024 00:00:00 GMT"),
-]
-ANSWER = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % field for field in FIELDS) + b"\r\n" + BODY
-REQUEST_FIELDS = [
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-    "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8",
-    "Accept-Encoding: gzip, deflate, br",
-    "Accept-Language: en-GB,en;q=0.5",
-    "Cookie: session=abcdef0123456789; waitroom_shop_pass=" + "e" * 150,
-]
+PATH = "/product/42?colour=red"
+BUDGETS = "budgets: waitroom at least 0.50 of bare, and 10 times httpx"
 
 
-async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": FIELDS})
-    await send({"type": "http.response.body", "body": BODY})
-
-
-class Constant(asyncio.Protocol):
-    """An origin that costs next to nothing: one answer a packet."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(ANSWER)
-
-
-def run_origin(pipe: Pipe) -> None:
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Constant, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    uvloop.run(serve())
-
-
-def run_bare(pipe: Pipe) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    pipe.send(listener.getsockname()[1])
-    config = uvicorn.Config(
-        bare, http="httptools", ws="none", interface="asgi3", lifespan="off", log_level="warning", access_log=False
-    )
-    uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
-
-
-def serve_edge(pipe: Pipe, make_app: Callable[[], Any]) -> None:
-    async def serve() -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        pipe.send(listener.getsockname()[1])
-        await make_server(make_app()).serve(sockets=[listener])
-
-    uvloop.run(serve())
-
-
-def run_edge(pipe: Pipe) -> None:
-    serve_edge(pipe, lambda: bare)
-
-
-def run_proxy(pipe: Pipe, origin_port: int) -> None:
-    settings = Settings(origin=Origin("http", "127.0.0.1", origin_port))
-
-    def make_app() -> Any:
-        proxy = Proxy(settings, OriginPool(settings.origin))
-        clients = Clients(settings)
-
-        async def forward(scope: Scope, receive: Receive, send: Send) -> None:
-            await proxy.forward(scope, receive, send, client=clients.of(scope))
-
-        return forward
-
-    serve_edge(pipe, make_app)
-
-
-def start(target: Callable[..., None], *arguments: object) -> tuple[multiprocessing.Process, int]:
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=target, args=(theirs, *arguments), daemon=True)
-    process.start()
-    return process, ours.recv()
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(process: multiprocessing.Process, port: int, seconds: int) -> tuple[float, float]:
-    """Requests a second, and the server's CPU µs per request."""
+@contextmanager
+def python(target: Callable[..., None], *arguments: object) -> Iterator[tuple[int, int]]:
+    process, port = start(target, *arguments, core=SERVER_CORE)
     assert process.pid is not None
-    fields = [part for field in REQUEST_FIELDS for part in ("-H", field)]
-    used_s = cpu_s(process.pid)
-    out = subprocess.run(
-        ["wrk", "-t1", "-c32", f"-d{seconds}s", *fields, f"http://127.0.0.1:{port}/product/42?colour=red"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    used_s = cpu_s(process.pid) - used_s
-    assert "Non-2xx" not in out, out
-    assert "Socket errors" not in out, out
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    total = re.search(r"(\d+) requests in", out)
-    assert rate
-    assert total
-    return float(rate[1]), used_s * 1e6 / int(total[1])
+    try:
+        yield process.pid, port
+    finally:
+        process.terminate()
+
+
+def sign_pass() -> str:
+    """Good for the run, without a renewal."""
+    now_ms = int(time.time() * 1000)
+    return Tokens("shop", [SECRET]).sign_pass(
+        Pass("shop", "f" * 32, "0" * 16, 3, now_ms - 1000, now_ms + 39_600_000, now_ms, False)
+    )
+
+
+def run(rounds: int, seconds: int) -> tuple[dict[str, list[Measured]], list[str]]:
+    """The measurements of each that is here, and a line for each that is not."""
+    headers = [f"{name}: {value}" for name, value in BROWSER.items()]
+    headers.append(f"Cookie: session=abcdef; waitroom_shop_pass={sign_pass()}")
+    absent = [line for program in ("nginx", "haproxy") if (line := missing(program))]
+    with ExitStack() as stack:
+        redis = stack.enter_context(running_redis())
+        shop = stack.enter_context(running_shop(OTHER_CORE))
+        servers = {
+            "bare": stack.enter_context(python(run_bare, 300)),
+            "waitroom": stack.enter_context(python(run_gate, shop, redis.url)),
+            "nginx": stack.enter_context(running_nginx(shop, SERVER_CORE)),
+        }
+        if not missing("haproxy"):
+            servers["haproxy"] = stack.enter_context(running_haproxy(shop, SERVER_CORE))
+        for name, target in (("aiohttp", run_aiohttp), ("httpx", run_httpx)):
+            if find_spec(name) is None:
+                absent.append(f"{name} is not installed (pip install {name})")
+            else:
+                servers[name] = stack.enter_context(python(target, shop))
+        found: dict[str, list[Measured]] = {name: [] for name in servers}
+        for _, port in servers.values():
+            check(port, headers)
+        for turn in range(rounds + 1):
+            for name, (pid, port) in servers.items():
+                took = measure(pid, f"http://127.0.0.1:{port}{PATH}", headers, seconds if turn else 1, core=OTHER_CORE)
+                if turn:
+                    found[name].append(took)
+    return found, absent
+
+
+def check(port: int, headers: list[str]) -> None:
+    """Everybody gives the same answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", PATH, headers=dict(line.split(": ", 1) for line in headers))
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, BODY)
+    connection.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    _, origin_port = start(run_origin)
-    servers = {"bare": start(run_bare), "edge": start(run_edge), "proxy": start(run_proxy, origin_port)}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
-    for process, port in servers.values():
-        measure(process, port, 1)
-    for _ in range(options.rounds):
-        for name, (process, port) in servers.items():
-            found[name].append(measure(process, port, options.seconds))
-    bare_rate, bare_cpu = (statistics.median(column) for column in zip(*found["bare"], strict=True))
-    for name, rounds in found.items():
-        rate, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
-        print(f"{name:6} {rate:8.0f}/s {rate / bare_rate:5.2f}   {cpu:6.1f} µs CPU {bare_cpu / cpu:5.2f}")
+    if missing("nginx"):
+        parser.exit(1, missing("nginx") + ": it is the shop here\n")
+    found, absent = run(options.rounds, options.seconds)
+    table = [summary(name, rounds, found["bare"]) for name, rounds in found.items()]
+    if options.json:
+        print(json.dumps({"rows": table, "absent": absent}))
+        return
+    print(f"{'':9} {'a second':>9} {'of bare':>8} {'CPU µs':>7} {'of bare':>8}")
+    for row in table:
+        print("{name:9} {per_s:9.0f} {by_wall:8.2f} {cpu_us:7.1f} {by_cpu:8.2f}".format(**row))
+    print(*absent, BUDGETS, sep="\n")
+
+
+def summary(name: str, rounds: list[Measured], bare: list[Measured]) -> dict[str, Any]:
+    """Medians; the shares are of the same round."""
+    pairs = list(zip(rounds, bare, strict=True))
+    return {
+        "name": name,
+        "per_s": statistics.median(one.per_s for one in rounds),
+        "by_wall": statistics.median(one.per_s / other.per_s for one, other in pairs),
+        "cpu_us": statistics.median(one.cpu_us for one in rounds),
+        "by_cpu": statistics.median(other.cpu_us / one.cpu_us for one, other in pairs),
+    }
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from typing import Any
 
 import redis
 
-from tests.bench.bench_gate import BROWSER, measure, run_gate, write_polls
-from tests.bench.bench_proxy import run_origin, start
+from tests.bench.bench_gate import write_polls
 from tests.bench.positions import worst_errors
 from tests.bench.scale_crowd import Crowd, Seen, ask, fill, run_worker
+from tests.bench.servers import BROWSER, measure, run_gate, run_origin, start
 from tests.support import SECRET, RedisServer, running_redis
 from waitroom.core.meter import Limits
 from waitroom.core.settings import Settings
@@ -195,7 +195,7 @@ def compare_polls(small: Server, large: Server, people: int) -> dict[str, Any]:
                 url = f"http://127.0.0.1:{port}/-/waitroom/status?shown=99999999"
                 headers = [f"{field}: {value}" for field, value in BROWSER.items()]
                 try:
-                    figures = measure(process, url, headers, ROUND_S, str(scripts[name]))
+                    figures = measure(process.pid, url, headers, ROUND_S, str(scripts[name]))
                 except AssertionError:
                     say("  the machine stalled: a turn is left out")
                     found[name].append(None)
