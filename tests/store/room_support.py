@@ -62,7 +62,7 @@ class Clock:
     """Redis time, as the scripts of this test see it."""
 
     def __init__(self, client: Any, name: str) -> None:
-        self._client, self._key = client, f"clock-of-{{{name}}}"
+        self._client, self.key = client, f"clock-of-{{{name}}}"
         self.now_us = START_S * 1_000_000
 
     @property
@@ -72,7 +72,7 @@ class Clock:
     async def set(self, now_us: float) -> None:
         self.now_us = round(now_us)
         seconds, rest = divmod(self.now_us, 1_000_000)
-        await self._client.hset(self._key, mapping={"s": seconds, "us": rest})
+        await self._client.hset(self.key, mapping={"s": seconds, "us": rest})
 
     async def pass_s(self, seconds: float) -> None:
         await self.set(self.now_us + seconds * 1e6)

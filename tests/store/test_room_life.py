@@ -327,7 +327,7 @@ async def test_a_worker_that_remembers_nothing_adopts_what_redis_has(redis_url: 
         await room.set(server="another")
 
         assert await room.room.adopt(None, session_idle_ms=1000)
-        assert (await room.sync()).state.issued == 3 * CHUNK
+        assert (await room.sync()).state.issued >= 3 * CHUNK
         await lose_everything(room)
         assert not await room.room.adopt(None, session_idle_ms=1000)
 

@@ -3,6 +3,7 @@
 import asyncio
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.store.room_support import START_S, TestRoom, room_in
+from tests.store.room_support import START_S, Replacement, TestRoom, room_in
 from tests.support import RedisServer, running_redis
+from waitroom.core import presence
 from waitroom.core.meter import Limits, Meter, change, grant, grantable
 from waitroom.core.model import write_limits
+from waitroom.core.table import EMPTY
 from waitroom.store.room import Newcomer, Renewal
 
-SEAT_MS, REPEAT_MS, DOOR_MS, SOON_MS = 60_000, 20_000, 5_000, 3_000
+SEAT_MS, REPEAT_MS, DOOR_MS, SOON_MS, AWAY_MS = 60_000, 20_000, 5_000, 3_000, 90_000
+WRONG = "wrong_us"
+"""By how much the clock of a worker is off: no script reads it."""
 
 
 class Model:
@@ -31,6 +36,7 @@ class Model:
         self.seats: dict[int, float] = {}
         self.ended: set[int] = set()
         self.door: dict[int, float] = {}
+        self.seen: dict[int, float] = {}
 
     @property
     def now_us(self) -> float:
@@ -104,10 +110,16 @@ class Model:
         return found
 
 
+def places_of(bits: bytes) -> set[int]:
+    value = int.from_bytes(bits, "little")
+    return {place for place in range(value.bit_length()) if value >> place & 1}
+
+
 class RoomAgainstModel(RuleBasedStateMachine):
     """Each rule does the same to both and compares the answers."""
 
     server: RedisServer
+    without: Sequence[Replacement] = ()
 
     @initialize(
         rate=st.sampled_from([0.5, 2.0, 20.0]), burst=st.sampled_from([1.0, 4.0]), max_active=st.sampled_from([0, 0, 3])
@@ -116,7 +128,7 @@ class RoomAgainstModel(RuleBasedStateMachine):
         limits = Limits(rate, burst, max_active)
         self.model = Model(limits)
         self.runner = asyncio.Runner()
-        self.opened = room_in(self.server.url, limits)
+        self.opened = room_in(self.server.url, limits, without=self.without)
         self.room: TestRoom = self.runner.run(self.opened.__aenter__())
         self.visitors = 0
 
@@ -161,10 +173,11 @@ class RoomAgainstModel(RuleBasedStateMachine):
             assert (claim.outcome, claim.rank) == (outcome, rank)
             self.same_time(claim.admit_ms, admit_ms)
 
-    @rule(people=st.integers(0, 6), lapsing=st.integers(0, 2), soon=st.integers(0, 1))
+    @rule(people=st.integers(-2, 6), lapsing=st.integers(0, 2), soon=st.integers(0, 1))
     def call(self, people: int, lapsing: int, soon: int) -> None:
+        """Sometimes by a holder that knows an older front."""
         model = self.model
-        front = min(model.front + people, model.issued)
+        front = max(0, min(model.front + people, model.issued))
         lapsed = min(model.lapsed + lapsing, front)
 
         outcome = self.do(self.room.move_front(front, lapsed=lapsed, soon=soon))
@@ -172,10 +185,53 @@ class RoomAgainstModel(RuleBasedStateMachine):
             outcome = self.do(self.room.move_front(front, lapsed=lapsed, soon=soon))
 
         assert outcome == "ok"
-        model.front, model.lapsed, model.soon, model.soon_at_ms = front, lapsed, soon, model.now_ms
+        model.front, model.lapsed = max(front, model.front), max(lapsed, model.lapsed)
+        model.soon, model.soon_at_ms = soon, model.now_ms
         model.drop_from_the_door()
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.9, 5.1, 21.0, 70.0]))
+    @precondition(lambda self: self.model.issued > self.model.front)
+    @rule()
+    def call_without_the_lease(self) -> None:
+        self.do(self.room.sync(lease=True))
+
+        outcome = self.do(
+            self.room.room.release(
+                self.room.generation, "other", front=self.model.issued, lapsed=0, soon=0, table=EMPTY, keep_ms=720_000
+            )
+        )
+
+        assert outcome == "lost"
+
+    @precondition(lambda self: self.model.issued)
+    @rule(data=st.data())
+    def poll(self, data: st.DataObject) -> None:
+        places = data.draw(st.sets(st.integers(0, self.model.issued - 1), min_size=1, max_size=5))
+
+        self.do(self.room.beat(*places))
+
+        self.model.seen |= dict.fromkeys(places, self.model.now_ms)
+        self.model.drop_from_the_door()
+
+    @rule()
+    def look(self) -> None:
+        """Whoever was seen within `away_after` is there, and nobody for two epochs longer."""
+        model = self.model
+        epochs = presence.epochs_seen(model.now_ms, AWAY_MS)
+
+        _, (look,) = self.do(self.room.room.look(self.room.generation, "w", [0], epochs, door_from=0))
+
+        there, claimed = places_of(look.seen), places_of(look.claimed)
+        ago = {place: model.now_ms - seen_ms for place, seen_ms in model.seen.items()}
+        assert {place for place, ms in ago.items() if ms <= AWAY_MS} <= there
+        assert there <= {place for place, ms in ago.items() if ms <= AWAY_MS + 2 * presence.EPOCH_MS}
+        assert claimed == set(model.claims)
+
+    @rule(wrong_s=st.sampled_from([-3600, 0, 3600]))
+    def a_workers_clock_jumps(self, wrong_s: int) -> None:
+        """Nothing of it may be seen: Redis time decides."""
+        self.do(self.room.redis.hset(self.room.clock.key, WRONG, wrong_s * 1_000_000))
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.9, 5.1, 21.0, 70.0, 79.0]))
     def wait(self, seconds: float) -> None:
         self.do(self.room.clock.pass_s(seconds))
         self.model.now_ms = self.room.clock.now_ms

@@ -155,3 +155,48 @@ async def test_whoever_left_the_door_blocks_nobody_after_the_clock_went_back(one
     kept, taken_out = await with_and_without(one_redis_url, Limits(1, 1), came_in, rule)
 
     assert (kept, taken_out) == (1, 0)
+
+
+async def test_the_best_count_of_seats_is_taken_whoever_adopts_first(one_redis_url: str) -> None:
+    """P2: the first to adopt had stalled since before the room filled."""
+
+    async def came_in_besides(room: TestRoom) -> int:
+        await line_of(room, 10)
+        stalled = room.snapshot
+        await room.claim(0, 1, 2)
+        fresh = await room.sync()
+        room.snapshot = stalled
+        await lose(room)
+        assert await room.room.adopt(fresh, session_idle_ms=600_000)
+        await room.clock.pass_s(5)
+        return len(admitted(await room.claim(4)))
+
+    rule = ("and ghosts > tonumber(kept.ghosts) then", "and false then")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(100, 100, max_active=3), came_in_besides, rule)
+
+    assert (kept, taken_out) == (0, 1)
+
+
+async def test_a_reservation_of_a_clock_that_went_back_gives_no_credit_to_a_new_rate(one_redis_url: str) -> None:
+    """P1: the last admission reserved is the last one made, not the one that stands highest."""
+
+    async def ahead_s(room: TestRoom) -> float:
+        await line_of(room, 40)
+        await room.clock.pass_s(60)
+        await room.claim(0)
+        await room.clock.pass_s(-2.35)
+        await room.claim(*range(1, 20))
+        await room.clock.pass_s(0.2)
+        last = max(admitted(await room.claim(*range(1, 20))))
+        await room.room.configure(write_limits(Limits(2, 1)), by="test")
+        for _ in range(20):
+            if more := admitted(await room.claim(*range(3, 20))):
+                return (more[0] - last) / 1000
+            await room.clock.pass_s(0.1)
+        return 0
+
+    rule = ("r.unlimited and math.max(r.last, at) or at", "math.max(r.last, at)")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(10, 1), ahead_s, rule)
+
+    assert kept >= 0.5
+    assert taken_out < 0.5

@@ -39,6 +39,11 @@ class State:
     fields: Mapping[str, str]
 
     @property
+    def adoption(self) -> tuple[str, tuple[int, int]]:
+        """Another one after each adoption: the server, and the latest hole."""
+        return self.fields["server"], self.hole
+
+    @property
     def hole(self) -> tuple[int, int]:
         """The latest."""
         return self.holes[-1]

@@ -200,7 +200,7 @@ class Line:
         self._proofs.add(snapshot.now_ms, snapshot.state.on_the_spot, snapshot.state.confirmed)
         if before is not None:
             self._wake(before, snapshot)
-            if snapshot.state.hole != before.state.hole and snapshot.state.ordinal == before.state.ordinal:
+            if snapshot.state.adoption != before.state.adoption and snapshot.state.ordinal == before.state.ordinal:
                 # Another worker adopted; this one may remember more.
                 await self._adopt(before)
         del self.asking.granted[:granted]

@@ -83,7 +83,8 @@ end
 local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   local at = free_at(r)
   if not r.unlimited then r.next_at = math.max(r.next_at, at) + r.spacing end
-  r.last, r.admitted = math.max(r.last, at), r.admitted + 1
+  -- With a limit reservations follow each other; an earlier one that stands later is of a clock that went back.
+  r.last, r.admitted = r.unlimited and math.max(r.last, at) or at, r.admitted + 1
   local member = whole(place)
   redis.call('HSET', claims, member, micros(at) .. ' ' .. visitor .. ' ' .. whole(now_ms))
   -- SETBIT counts from the highest bit of a byte; the bits are read as little-endian numbers.

@@ -35,11 +35,19 @@ elseif mine.generation == kept.generation then
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
 for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
-if not first then return {'ok'} end
+local ghosts = math.max(0, tonumber(ARGV[2]) - seats)
+if not first then
+  -- Nor is the first caller's count of seats the best one.
+  if now_ms < tonumber(kept.ghosts_until) and mine.generation == kept.generation and ghosts > tonumber(kept.ghosts) then
+    redis.call('HSET', STATE, 'ghosts', whole(ghosts))
+  end
+  return {'ok'}
+end
 
 local now = (CLOCK[1] - tonumber(kept.created)) * 1e6 + CLOCK[2]
 local issued = tonumber(kept.issued)
-local above = (math.floor(issued / 65536) + 3) * 65536
+-- The distance differs from server to server: two adoptions from one memory, the first of them lost, hardly meet.
+local above = (math.floor(issued / 65536) + 3 + tonumber(string.sub(id, 1, 4), 16) % 16) * 65536
 -- Earlier holes that the front has not passed are still nobody.
 local holes = ''
 for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '(%d+)-(%d+)') do
@@ -47,7 +55,7 @@ for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '
 end
 redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above), 'issued', whole(above),
   'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + tonumber(kept.burst) * 1e6 / tonumber(kept.rate)), 'gap', whole(now_ms),
-  'released', whole(now_ms), 'ghosts', whole(math.max(0, tonumber(ARGV[2]) - seats)),
+  'released', whole(now_ms), 'ghosts', whole(ghosts),
   'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
 return {'ok'}
