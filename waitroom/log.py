@@ -141,7 +141,7 @@ class Redactor:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every secret among the settings, as text, longest first; a password also as it stands in its URL."""
-    found = [key.get_secret_value() for key in settings.secret]
+    found = [key.get_secret_value() for key in (*settings.secret, *settings.shop_secret)]
     found += [secret.get_secret_value() for _, secret in settings.bypass.headers]
     if settings.redis_url is not None:
         parts = urlsplit(settings.redis_url.get_secret_value())

@@ -93,6 +93,11 @@ class Settings(BaseModel):
     origin_connections: Annotated[Integer, between(1, 100_000)] = setting(
         "1000", "Requests under way to the shop, per worker; further ones wait up to 5 s for their turn."
     )
+    shop_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(parse_secrets)] = setting(
+        "",
+        "A secret shared with the shop, 32 characters or more: signs each request to it (`Waitroom-Signature`), so "
+        "that it can refuse others; several, comma separated, while it is replaced: the first signs.",
+    )
     public_url: Annotated[str | None, BeforeValidator(parse_public_url)] = setting(
         "", "How browsers reach the gateway, like `https://shop.example`; taken from the request if unset."
     )

@@ -13,7 +13,8 @@ X-Forwarded-For                                 | the peer's address, appended t
 X-Forwarded-Proto, -Host, -Port                 | made by us; with `WAITROOM_FORWARDED`, one of Forwarded, too
 Forwarded, X-Real-IP, other X-Forwarded-*       | kept from a trusted proxy, dropped from anybody else
 the same with `_` or any other sign for a `-`   | dropped: CGI and WSGI cannot tell the spellings apart
-Waitroom-*, in any such spelling                | dropped; ours are added
+Waitroom-*, in any such spelling                | dropped; ours are added: with a pass Waitroom-Place and
+                                                | -Admitted-At, with a shared secret Waitroom-Signature
 Cookie                                          | without ours (`cookies.strip`)
 Transfer_Encoding, Content_Length               | dropped
 
@@ -28,12 +29,14 @@ Cache-Control, and fields for shared caches,    | `cookies.cache_rules`: one vis
 where we add a cookie                           | everybody's by way of a shared cache
 """
 
+import time
 from collections.abc import Sequence, Set
 from enum import Enum, auto
 from hashlib import blake2s
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
+from waitroom.core.seal import HEADER, sign
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header, cache_rules, is_our_set_cookie, strip
@@ -132,6 +135,7 @@ class HeaderTable:
         # Every worker and replica of one gateway has the same id; a gateway in front of this one has another.
         room = f"{settings.room}\0{settings.origin}".encode()
         self.own_id = b"waitroom-" + blake2s(room, digest_size=6).hexdigest().encode()
+        self._secret = settings.shop_secret[0].get_secret_value().encode() if settings.shop_secret else b""
         self._host = settings.origin_host.encode() if settings.origin_host else b""
         self._origin_host = str(settings.origin).partition("://")[2].encode() or b"localhost"  # for HTTP/1.0
         self._via = {version: b"\r\nvia: %b %b\r\n" % (version.encode(), self.own_id) for version in ("1.0", "1.1")}
@@ -209,6 +213,9 @@ class HeaderTable:
         parts += (self._via[http_version], client.fields)
         for name, value in to_origin:
             parts += (name, b": ", value, b"\r\n")
+        if self._secret:
+            host = self._host or next((value for name, value in headers if name == b"host"), client.host)
+            parts += (HEADER, b": ", self._signature(method, host, target, to_origin), b"\r\n")
         parts.append(b"\r\n")
         return RequestHead(b"".join(parts), body, expects and http_version == "1.1")
 
@@ -251,6 +258,19 @@ class HeaderTable:
                 passed = cache_rules(passed)
             passed.extend(to_client)
         return passed, commands
+
+    def _signature(self, method: str, host: bytes, target: bytes, to_origin: Sequence[Header]) -> bytes:
+        """For the shop (`waitroom.core.seal`)."""
+        ours = dict(to_origin)
+        return sign(
+            self._secret,
+            int(time.time()),
+            method=method.encode(),
+            host=host or self._origin_host,
+            target=target,
+            place=ours.get(b"waitroom-place", b""),
+            admitted_at=ours.get(b"waitroom-admitted-at", b""),
+        )
 
     @staticmethod
     def _learn(known: dict[bytes, Act], name: bytes, act: Act) -> Act:
