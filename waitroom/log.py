@@ -45,6 +45,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "forwarded_proto_ignored": "a proxy speaks of https and is not trusted; said once",
     "path_refused": "a path whose requests get no answer of the shop, at its first time",
     "origin_failed": "the shop gave no answer that could be passed on",
+    "connections_ended": "as many connections as there may be: idle ones were closed",
+    "slow_clients_ended": "all connections to the shop were taken: the slowest downloads and uploads were ended",
     "answer_cut": "the shop's answer broke off; so did ours",
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -391,6 +392,56 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
 
         assert not app.outcomes[0].whole
         await until(lambda: not origin.open)
+
+
+@on_both_loops
+async def test_a_body_that_drips_is_408_and_one_that_comes_slowly_is_not() -> None:
+    limits = QUICK._replace(upload_s=0.3, upload_bytes=100)
+    async with RawOrigin() as origin, gateway(origin, limits=limits) as app:
+        dripping, slow = await app.connect(), await app.connect()
+        head = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n"
+        await dripping.send(head)
+        await slow.send(head)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            await slow.send(b"x" * 50)
+            with suppress(ConnectionError):
+                await dripping.send(b"x")
+
+        answers = [await dripping.answer(), await slow.answer()]
+
+        assert [body for _, body in answers] == [b"upload", b"ok"]
+
+
+@on_both_loops
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_where_requests_wait_for_room_the_slowest_clients_make_it(direction: str) -> None:
+    async def serve(wire: Wire, request: Received) -> None:
+        if request.line.startswith(b"POST"):
+            await wire.gone()
+        elif request.line.startswith(b"GET /large"):
+            await wire.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            while not wire.writer.is_closing():
+                await wire.send(b"x" * 65536)
+        else:
+            await wire.send(OK)
+
+    limits = QUICK._replace(connections=2, crowded_s=0.2)
+    async with RawOrigin() as origin, gateway(origin, limits=limits) as app:
+        origin.on_head = serve
+        slow = [await app.connect() for _ in range(2)]
+        for client in slow:
+            if direction == "up":
+                await client.send(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\nx")
+            else:
+                client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+                await client.send(b"GET /large HTTP/1.1\r\nhost: h\r\n\r\n")
+        await until(lambda: len(origin.requests) == 2)
+
+        _, body = await (await app.connect()).get()
+
+        assert body == b"ok"
+        assert len(app.pool.under_way) <= 1, "the other one keeps its connection"
 
 
 # Long exchanges.

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -311,6 +312,14 @@ def running(lasting: Running) -> Iterator[Running]:
 
 
 @pytest.fixture(params=loops())
+def crowded(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A server for four connections."""
+    running = Running(request.param, replace(LIMITS, connections=4, head_s=30, idle_s=30)).start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=loops())
 def mortal(request: pytest.FixtureRequest) -> Iterator[Running]:
     """A server for a test that stops it."""
     running = Running(request.param).start()
@@ -597,6 +606,39 @@ def test_an_idle_connection_is_kept_and_then_closed(running: Running) -> None:
     assert client.is_closed
 
     assert 0.1 < time.monotonic() - began < LIMITS.idle_s + 2
+
+
+def test_idle_connections_make_room_for_new_ones(crowded: Running) -> None:
+    """Those that never brought a request go first; one whose request is under way stays."""
+    held, used = crowded.client(), crowded.client()
+    held.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+    used.send(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
+    used.answer()
+    silent, half = crowded.client(), crowded.client()
+    half.send(b"GET / HT")
+    until(lambda: len(crowded.server.edge.connections) == crowded.limits.connections)
+
+    statuses = [crowded.ask(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n").status for _ in range(2)]
+
+    assert statuses == [200, 200]
+    assert silent.is_closed
+    assert half.is_closed
+    used.send(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert used.answer().status == 200
+    crowded.release()
+    assert held.answer().body == b"go"
+
+
+def test_where_no_connection_is_idle_the_newest_is_closed(crowded: Running) -> None:
+    held = [crowded.client() for _ in range(crowded.limits.connections)]
+    for client in held:
+        client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+    until(lambda: len(crowded.app.seen) == len(held))
+
+    assert crowded.client().is_closed
+
+    crowded.release()
+    assert [client.answer().body for client in held] == [b"go"] * len(held)
 
 
 def test_a_body_that_stops_coming_ends_the_connection(running: Running) -> None:

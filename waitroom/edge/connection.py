@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
+from waitroom.edge.crowding import make_room
 from waitroom.edge.exchange import HIGH_WATER_BYTES, Cycle, Exchange, reset_on_close
 from waitroom.edge.heads import HeadReader, Refused, refusal
 
@@ -58,6 +59,8 @@ class EdgeProtocol(HeadReader):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            make_room(cast(set[EdgeProtocol], self.connections), self, self.limits.connections)
         self.deadline = self.loop.time() + self.limits.idle_s
         self.timer = self.loop.call_later(self.limits.idle_s, self.tick)
 
@@ -318,34 +321,3 @@ class EdgeProtocol(HeadReader):
             return
         self.stop_timers()
         self.timer = self.loop.call_later(self.limits.linger_s, self.linger, now_unsent)
-
-    # Upgrades.
-
-    def can_hijack(self, exchange: Exchange) -> bool:
-        running = self.running
-        return (
-            running is not None
-            and running.exchange is exchange
-            and exchange.upgrade
-            and not running.response_started
-            and not self.discarding
-        )
-
-    def hijack(self, exchange: Exchange, protocol: asyncio.Protocol) -> asyncio.Transport:
-        running = self.running
-        if running is None or not self.can_hijack(exchange):
-            raise RuntimeError("this connection cannot be taken over")
-        running.response_started = running.response_complete = True
-        # The app's task lives as long as the tunnel; until then a stop closes the connection as an idle one.
-        cast(asyncio.Task[None], asyncio.current_task()).add_done_callback(lambda _: self.connections.discard(self))
-        self.stop_timers()
-        self.running = self.latest = None
-        self.parser = None  # type: ignore[assignment]
-        self.discarding = True
-        transport = self.transport
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        self.flow.resume_reading()
-        if self.held:
-            protocol.data_received(bytes(self.held))
-        return transport

@@ -16,6 +16,8 @@ import structlog
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from waitroom.edge.hijack import can_hijack, hijack
+
 if TYPE_CHECKING:
     from waitroom.edge.connection import EdgeProtocol
 
@@ -63,7 +65,7 @@ class Exchange:
     @property
     def can_hijack(self) -> bool:
         """This request asked for an upgrade, has no body, and nothing was answered yet."""
-        return self.upgrade and self._protocol.can_hijack(self)
+        return self.upgrade and can_hijack(self._protocol, self)
 
     def hijack(self, protocol: asyncio.Protocol) -> asyncio.Transport:
         """Give the client's connection to `protocol` (RFC 9110 §7.8); the caller writes the 101 head itself.
@@ -72,7 +74,7 @@ class Exchange:
         stays in its call while the tunnel lives, so that a stopping server waits for it. RuntimeError if
         `can_hijack` is false.
         """
-        return self._protocol.hijack(self, protocol)
+        return hijack(self._protocol, self, protocol)
 
     def abort(self) -> None:
         """Break the connection now: the only honest error after the first byte of an answer."""

@@ -52,7 +52,7 @@ def refusal(status: int) -> bytes:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one connection may take."""
+    """What one connection may take, and how many there are."""
 
     head_bytes: int = 65_536
     head_s: float = 10.0
@@ -62,6 +62,8 @@ class Limits:
     """Bytes held behind a request under way; beyond, the connection closes after the answers it is owed."""
     behind_requests: int = 32
     linger_s: float = 5.0
+    connections: int = 100_000
+    """Of one worker; beyond, idle ones make room."""
 
 
 class EdgeState(ServerState):

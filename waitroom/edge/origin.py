@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+import structlog
+
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin
 from waitroom.edge.answer import Answer, Phase
@@ -18,8 +20,11 @@ from waitroom.edge.dialer import Dialer, LookUp
 from waitroom.edge.origin_limits import Limits
 
 CLIENT = Phase.CLIENT
+CLIENTS_TURN = (Phase.CLIENT, Phase.UPLOAD)
 Seen = Callable[[], bool]
 """Counts a visitor as seen; False once the pass has ended for good."""
+
+log = structlog.get_logger()
 
 
 class Connection(asyncio.Protocol):
@@ -312,6 +317,8 @@ class OriginPool:
                 answer.expire()
         while self._idle and now - self._idle[0].idle_since > self._idle[0].keep_s:
             self._idle[0].discard()
+        if self._waiting:
+            self._make_room(len(self._waiting))
         self._refuse_waiting(now)
         if now - self._seen_at >= self.limits.seen_s:
             self._seen_at = now
@@ -321,6 +328,16 @@ class OriginPool:
         self._sweep_timer = None
         if self._alive or self._room_taken:
             self._watch()
+
+    def _make_room(self, wanted: int) -> None:
+        """End the exchanges whose clients read or send slowest, so that a thousand of them shut nobody out."""
+        least = self.limits.crowded_s / self.limits.sweep_s
+        slow = [each for each in self.under_way if each.phase in CLIENTS_TURN and each.quiet > least]
+        slow.sort(key=lambda answer: answer.quiet, reverse=True)
+        for answer in slow[:wanted]:
+            answer.expire()
+        if slow:
+            log.warning("slow_clients_ended", count=min(len(slow), wanted))
 
     def _refuse_waiting(self, now: float) -> None:
         while self._waiting and self._waiting[0][0] <= now:

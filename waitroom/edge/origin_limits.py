@@ -13,6 +13,8 @@ class Limits(NamedTuple):
     request seldom meets the closing; a shop that announces a shorter time (`Keep-Alive: timeout=`) is heeded.
     `fresh_s`: only a connection used this recently may carry what must not be sent twice.
     `connections`: per worker, open and opening. `waiting`: requests that wait for one.
+    `upload_s`: so long a client may take for `upload_bytes` of a body, or for the rest of it.
+    `crowded_s`: while requests wait for a connection, clients that have kept one waiting this long make room.
     `seen_s`: so often the visitors of exchanges under way, and of tunnels, count as seen.
     """
 
@@ -20,8 +22,10 @@ class Limits(NamedTuple):
     first_byte_s: float = 60.0
     idle_s: float = 60.0
     upload_s: float = 60.0
+    upload_bytes: int = 16_384
     client_s: float = 60.0
     wait_s: float = 5.0
+    crowded_s: float = 2.0
     keep_s: float = 4.0
     fresh_s: float = 1.0
     go_ahead_s: float = 1.0

@@ -179,9 +179,12 @@ class Proxy:
             return
         chunked = request.body is Body.CHUNKED
         more = True
+        fresh_bytes = enough = self._pool.limits.upload_bytes
         while more and connection.answer is answer:
             if not answer.headed:
-                answer.wait_for(Phase.UPLOAD)
+                answer.phase = Phase.UPLOAD
+                if fresh_bytes >= enough:  # a byte now and then is no progress
+                    fresh_bytes = answer.quiet = 0
             message = await receive()
             if connection.answer is not answer:
                 return
@@ -190,13 +193,15 @@ class Proxy:
                 return
             data: bytes = message.get("body", b"")
             more = message.get("more_body", False)
+            fresh_bytes += len(data)
             if chunked:
                 data = (b"%x\r\n%b\r\n" % (len(data), data) if data else b"") + (b"" if more else b"0\r\n\r\n")
-            if not answer.headed:
-                answer.wait_for(Phase.HEAD)
             writable = connection.send_body(data, last=not more)
+            if not answer.headed and (writable is not None or not more):
+                answer.wait_for(Phase.HEAD)
             if writable is not None and more:
                 await writable
+                fresh_bytes = enough  # it was the shop that took its time
 
     async def _is_told_to_go_on(self, answer: Answer, go_ahead: asyncio.Future[None]) -> bool:
         """Wait for the shop's `100 Continue`, a little: not every server sends one (RFC 9110 §10.1.1)."""

@@ -9,6 +9,7 @@ import structlog
 from waitroom.core.errors import WaitroomError
 
 BACKLOG = 2048
+SPARE_FILES = 100
 
 log = structlog.get_logger()
 
@@ -52,3 +53,9 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (ValueError, OSError):  # macOS names a hard limit that it does not grant
             log.debug("file_limit_kept", limit=soft)
+
+
+def connections_allowed(origin_connections: int) -> int:
+    """How many connections of clients leave files for those to the shop, for Redis, and for the rest of a worker."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(files // 2, files - origin_connections - SPARE_FILES)

@@ -16,7 +16,8 @@ import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
-from waitroom.edge.server import make_server
+from waitroom.edge.server import Limits, make_server
+from waitroom.serve.listening import connections_allowed
 from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, receive_task
 
 YOUNG_OBJECTS = 20_000
@@ -42,6 +43,7 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket])
     app = getattr(import_module(module), name)(task.settings, fresh_store=task.fresh_store)
     server = make_server(
         app,
+        limits=Limits(connections=connections_allowed(task.settings.origin_connections)),
         stop_delay_ms=task.settings.stop_delay,
         stop_limit_s=STOP_LIMIT_S,
         on_start=lambda: channel.sendall(READY),
