@@ -20,7 +20,8 @@ from tests.support import ROOT, Shop
 
 LIFE_S = 900
 BLOCK = random.Random(7).randbytes(262_144)
-PAGE = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 300\r\n\r\n" + b"x" * 300
+PAGE_BODY = b"x" * 300
+PAGE = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 300\r\n\r\n" + PAGE_BODY
 
 
 def blocks(size: int) -> Iterator[bytes]:
@@ -176,18 +177,11 @@ async def too_much(request: Request) -> None:
     await request.send(PAGE + b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsmuggl")
 
 
-async def before_asked(request: Request) -> None:
-    """A second answer that nobody asked for, onto the idle connection."""
-    await request.send(PAGE)
-    await asyncio.sleep(0.02)
-    await request.send(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsmuggl")
-
-
 BEHAVIOURS: dict[str, Callable[[Request], Awaitable[None]]] = {
     each.__name__: each
     for each in (
         *(page, down, up, early, resets, resets_midway, stalls, stalls_midway, garbage, speaks_another, cut_short),
-        *(bad_chunks, endless_head, endless_field, endless_interim, endless_chunk_size, too_much, before_asked),
+        *(bad_chunks, endless_head, endless_field, endless_interim, endless_chunk_size, too_much),
     )
 }
 MISBEHAVIOURS = tuple(name for name in BEHAVIOURS if name not in ("page", "down", "up", "early"))
