@@ -266,6 +266,39 @@ async def test_a_claim_may_be_repeated_for_two_minutes_also_if_the_seat_was_forg
         assert late.outcome == "lapsed"
 
 
+async def test_a_claim_may_be_repeated_thirty_times(redis_url: str) -> None:
+    """P4: a ticket copied to any number of browsers is one admission and one seat, and goes no further than that."""
+    async with room_in(redis_url, QUICK) as room:
+        await room.enter(2)
+        await room.move_front(2)
+        (first,) = await room.claim(0)
+        repeats = [claim for _ in range(50) for claim in await room.claim(0)]
+        (other,) = await room.claim(1)
+        snapshot = await room.sync()
+
+        assert outcomes(repeats) == ["again"] * 30 + ["lapsed"] * 20
+        assert {claim.admit_ms for claim in repeats[:30]} == {first.admit_ms}
+        assert other.outcome == "admit"
+        assert (snapshot.state.admitted, snapshot.seats) == (2, 2)
+
+
+async def test_a_seat_that_was_put_back_is_not_claimed_twice(redis_url: str) -> None:
+    """P4: Redis lost the claim, and the worker that knew of it put the seat back before the next try."""
+    async with room_in(redis_url, replace(QUICK, max_active=5)) as room:
+        await room.enter(2)
+        await room.move_front(2)
+        await room.claim(0, 1)
+        await room.redis.delete(*room.room.keys.claims(room.generation, 0))
+
+        again = await room.claim(0, 1)
+        (copied,) = await room.claim(0, visitor="f" * 32)
+        snapshot = await room.sync()
+
+        assert outcomes(again) == ["again", "again"]
+        assert copied.outcome == "taken"
+        assert (snapshot.state.admitted, snapshot.seats) == (2, 2)
+
+
 async def test_who_has_left_cannot_claim_the_same_place_again(redis_url: str) -> None:
     """P2: leave, then claim within the two minutes, or go on with a copied pass, was a way past a full room."""
     async with room_in(redis_url, replace(QUICK, max_active=1)) as room:

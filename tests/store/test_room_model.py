@@ -3,6 +3,7 @@
 import asyncio
 import bisect
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from waitroom.store.room import Newcomer, Renewal
 SEAT_MS, REPEAT_MS, DOOR_MS, SOON_MS, AWAY_MS = 60_000, 20_000, 5_000, 3_000, 90_000
 WRONG = "wrong_us"
 """By how much the clock of a worker is off: no script reads it."""
+REPEATS = 30
 
 
 class Model:
@@ -33,6 +35,7 @@ class Model:
         self.issued = self.front = self.lapsed = self.soon = self.admitted = 0
         self.soon_at_ms = 0.0
         self.claims: dict[int, tuple[str, float, float]] = {}
+        self.repeats: Counter[int] = Counter()
         self.seats: dict[int, float] = {}
         self.ended: set[int] = set()
         self.door: dict[int, float] = {}
@@ -84,12 +87,15 @@ class Model:
         for place, visitor in zip(places, visitors, strict=True):
             if place in self.claims:
                 owner, admit_ms, granted_ms = self.claims[place]
+                may_repeat = self.repeats[place] < REPEATS
                 if owner != visitor:
                     found.append(("taken", None, 0))
-                elif place in self.seats:
+                elif place in self.seats and may_repeat:
+                    self.repeats[place] += 1
                     found.append(("again", admit_ms, 0))
-                elif place not in self.ended and self.now_ms - granted_ms <= REPEAT_MS and free > 0:
+                elif may_repeat and place not in self.ended and self.now_ms - granted_ms <= REPEAT_MS and free > 0:
                     free -= 1
+                    self.repeats[place] += 1
                     self.seats[place] = self.now_ms + SEAT_MS
                     found.append(("again", admit_ms, 0))
                 else:

@@ -5,7 +5,7 @@ All share the hash tag of the room, so that they live on one node of a cluster.
 key                              type     what
 …:state                          hash     the room: generation, counters, meter, limits, phase; never expires
 …:beat:<gen>:<epoch>:<chunk>     string   presence bits of one epoch (15 s) of 65,536 places; away_after + 2 epochs
-…:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms; turn_held + claim_repeat
+…:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms, repeats; turn_held + claim_repeat
                                           after the last turn in it lapsed; never while the front is in the chunk
 …:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
 …:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one

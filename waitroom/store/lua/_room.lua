@@ -79,6 +79,13 @@ local function tidy_door(door, asked)
   end
 end
 
+local function stand_at_door(door, asked, member)
+  redis.call('ZADD', door, member, member)
+  redis.call('ZADD', asked, now_ms, member)
+  redis.call('PEXPIRE', door, 60000)
+  redis.call('PEXPIRE', asked, 60000)
+end
+
 -- Admit one visitor: the claim, the seat until `seat_ms` after the admission, the meter. Returns admit_at.
 local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   local at = free_at(r)

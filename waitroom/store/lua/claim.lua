@@ -3,6 +3,8 @@
 -- ARGV  generation, seat (ms), claim_repeat (ms), then per visitor in order of place: place, id, index of its claims key
 -- Reply ok, created (s), then per visitor: 'admit' admit_at, 'again' admit_at, 'door' its rank, or 'waiting', 'lapsed',
 --       'taken' (another visitor's) with ''.
+-- So often a claim may be repeated: by other tabs, after a lost answer, in browsers that the ticket was copied to.
+local REPEATS = 30
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 local kept = answered(KEYS[2])
@@ -17,27 +19,29 @@ local reply = {'ok', whole(r.created)}
 local function say(what, value) reply[#reply + 1] = what; reply[#reply + 1] = value end
 for i = 4, #ARGV, 3 do
   local member, visitor, key = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local place = tonumber(member)
-  local old = redis.call('HGET', KEYS[key], member)
-  if old then
-    local at, owner, granted = string.match(old, '(%S+) (%S+) (%S+)')
-    if owner ~= visitor then
-      say('taken', '')
-    elseif redis.call('ZSCORE', KEYS[7], r.generation .. ':' .. member) then
-      say('lapsed', '')
-    elseif redis.call('ZSCORE', active, r.generation .. ':' .. member) then
-      say('again', at)
-    elseif now_ms - tonumber(granted) <= repeat_ms and seats > 0 then
-      seats = seats - 1 -- a seat that Redis forgot
-      redis.call('ZADD', active, whole(now_ms + seat_ms), r.generation .. ':' .. member)
+  local place, seat = tonumber(member), r.generation .. ':' .. member
+  local old, has_seat = redis.call('HGET', KEYS[key], member), redis.call('ZSCORE', active, seat)
+  local at, owner, granted, times = string.match(old or '', '(%S+) (%S+) (%S+) ?(%d*)')
+  owner, times = owner or visitor, (tonumber(times) or 0) + 1
+  if owner ~= visitor then
+    say('taken', '')
+  elseif redis.call('ZSCORE', KEYS[7], seat) or place < r.lapsed and not old then
+    say('lapsed', '')
+  elseif old or has_seat then
+    -- With a seat and no claim: admitted by a Redis that was lost, and the worker put the seat back.
+    if times <= REPEATS and (has_seat or now_ms - tonumber(granted) <= repeat_ms and seats > 0) then
+      at, granted = at or micros(r.now), granted or whole(now_ms)
+      if not has_seat then
+        seats = seats - 1 -- a seat that Redis forgot
+        redis.call('ZADD', active, whole(now_ms + seat_ms), seat)
+      end
+      redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
       say('again', at)
     else
       say('lapsed', '')
     end
   elseif place >= r.front then
     say('waiting', '')
-  elseif place < r.lapsed then
-    say('lapsed', '')
   else
     local rank = redis.call('ZCOUNT', door, '-inf', '(' .. member)
     if rank < math.min(left, seats) then
@@ -46,10 +50,7 @@ for i = 4, #ARGV, 3 do
       redis.call('ZREM', asked, member)
       say('admit', micros(admit(r, place, visitor, seat_ms, active, KEYS[key], KEYS[key + 1])))
     else
-      redis.call('ZADD', door, member, member)
-      redis.call('ZADD', asked, now_ms, member)
-      redis.call('PEXPIRE', door, 60000)
-      redis.call('PEXPIRE', asked, 60000)
+      stand_at_door(door, asked, member)
       say('door', whole(rank))
     end
   end
