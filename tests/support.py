@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -294,6 +294,17 @@ async def running_gateway(shop: Shop, redis_url: str | None, **settings: str) ->
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Wait(NamedTuple):
+    """An estimate as it was shown, at a monotonic second: seconds from then."""
+
+    at: float
+    low_s: float
+    high_s: float
+
+    def holds(self, inside_at: float) -> bool:
+        return self.low_s <= inside_at - self.at <= self.high_s
+
+
 @dataclass
 class Story:
     """What one visitor lived through. Times are monotonic seconds."""
@@ -303,7 +314,15 @@ class Story:
     called_at: float | None = None
     inside_at: float | None = None
     positions: list[int] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     answer: Answer | None = None
+
+    def see(self, facts: dict[str, Any]) -> None:
+        """The position and the wait on the page."""
+        if facts.get("position") is not None:
+            self.positions.append(facts["position"])
+        if facts.get("wait_s"):
+            self.waits.append(Wait(time.monotonic(), facts["wait_s"]["low"], facts["wait_s"]["high"]))
 
 
 async def wait_in_line(browser: Browser, path: str = "/", *, story: Story | None = None, limit_s: float = 120) -> Story:
@@ -315,6 +334,7 @@ async def wait_in_line(browser: Browser, path: str = "/", *, story: Story | None
     story.joined_at = time.monotonic()
     deadline = story.joined_at + limit_s
     page = await again(browser, path)
+    story.see(page_facts(page))
     next_poll_s, hold_s = page_facts(page).get("next_poll_s", 2), 0
     if b'id="facts"' not in page.body:
         story.inside_at, story.answer = time.monotonic(), page
@@ -328,8 +348,7 @@ async def wait_in_line(browser: Browser, path: str = "/", *, story: Story | None
             next_poll_s, hold_s = 0.5, 0
             continue
         story.number = facts.get("number", story.number) if facts.get("number") is not None else story.number
-        if facts.get("position") is not None:
-            story.positions.append(facts["position"])
+        story.see(facts)
         next_poll_s, hold_s = facts.get("next_poll_s", 1), int(facts.get("hold_s", 0))
         if facts.get("state") == "called":
             story.called_at = story.called_at or time.monotonic()

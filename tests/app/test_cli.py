@@ -4,6 +4,9 @@ import asyncio
 import io
 import json
 import os
+import pty
+import select
+import signal
 import ssl
 import subprocess
 import sys
@@ -133,6 +136,41 @@ def test_status_as_json_is_one_object(command: Command, room: Callable[[], Overv
         False,
     )
     assert (said["inside"], said["max_active"], said["message"], said["workers"]) == (0, 0, "", 0)
+
+
+def test_watching_goes_on_until_it_is_interrupted(
+    redis: EmbeddedRedis, command: Command, room: Callable[[], Overview]
+) -> None:
+    """On a terminal: drawn anew in place, follows what changes, and ctrl-c ends it without an error."""
+    ours, theirs = pty.openpty()
+    environ = os.environ | {"WAITROOM_DATA_DIR": str(redis.data_dir), "TERM": "xterm", "COLUMNS": "120"}
+    watch = [sys.executable, "-m", "waitroom", "status", "--watch"]
+    with subprocess.Popen(watch, stdin=theirs, stdout=theirs, stderr=theirs, env=environ) as shown:
+        os.close(theirs)
+        try:
+            before = read_until(ours, "25 given out")
+            assert command("hold", "The till is being mended").exit_code == 0
+            after = read_until(ours, "The till is being mended")
+            shown.send_signal(signal.SIGINT)
+            status = shown.wait(timeout=20)
+        finally:
+            shown.kill()
+            os.close(ours)
+
+    assert "on hold" not in before
+    assert "on hold" in after
+    assert "\x1b[" in after, "drawn in place"
+    assert status == 0
+
+
+def read_until(terminal: int, text: str, *, within_s: float = 20.0) -> str:
+    """What a terminal shows until this text is on it."""
+    said, until = b"", time.monotonic() + within_s
+    while text.encode() not in said:
+        readable, _, _ = select.select([terminal], [], [], max(0.0, until - time.monotonic()))
+        assert readable, f"never shown: {text!r} in {said!r}"
+        said += os.read(terminal, 65_536)
+    return said.decode(errors="replace")
 
 
 def test_status_says_how_the_waits_shown_came_true(room: Callable[[], Overview]) -> None:
