@@ -48,8 +48,8 @@ def store_errors(what: str) -> Iterator[None]:
 class Client(AsyncCoreCommands):
     """Every command goes to the server of the room, also those without a key. Raises what redis-py raises.
 
-    redis-py's methods (`evalsha`, `zscore`, …) all come down to `execute_command`. `found` is the address that the
-    Sentinels or the Cluster named last.
+    redis-py's methods (`evalsha`, `zscore`, …) all come down to `execute_command`. `found` is the address that
+    Sentinels or a Cluster named, while it is known.
     """
 
     _is_async_client: Literal[True] = True
@@ -58,11 +58,14 @@ class Client(AsyncCoreCommands):
     def __init__(self, place: RedisPlace, *, call_s: float = CALL_S) -> None:
         self._place, self._call_s = place, call_s
         self._at: Host | None = None
-        self.found = ""
         self._servers: dict[Host, Redis] = {}
         self._nodes = deque(place.hosts, maxlen=MOST_NODES)
         self._sentinels = [self._sentinel(host) for host in place.hosts] if place.kind == "sentinel" else []
         self._finding = asyncio.Lock()
+
+    @property
+    def found(self) -> str:
+        return shown(self._at) if self._at and self._place.kind in ("sentinel", "cluster") else ""
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
         """Where a slot is on its way to another node, tried again until it has arrived, within the time limit."""
@@ -98,7 +101,7 @@ class Client(AsyncCoreCommands):
             self._at = None
 
     def _settle(self, at: Host) -> None:
-        self._at, self.found = at, shown(at)
+        self._at = at
         if self._place.kind == "cluster" and at not in self._nodes:
             self._nodes.append(at)
 

@@ -61,6 +61,7 @@ class Line:
         self._holder = Holder(room, self.worker, settings)
         self._generation = ""
         self._environment_applied = False
+        self._environment_hole: tuple[int, int] | None = None
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._synced_at = time.monotonic()
         self._said = self._found = ""
@@ -250,12 +251,19 @@ class Line:
             await self.room.note(findings)
 
     async def _apply_environment(self) -> None:
-        """Once in a worker's life: the environment's limits, if they are not the ones last put in force from there."""
+        """At a worker's start: the environment's limits, if they are not the ones last put in force from there.
+
+        Once more if Redis was lost right after that: who adopted it may not know of them.
+        """
         if self._environment_applied:
+            return
+        hole = self.snapshot.state.hole if self.snapshot else None
+        if hole == self._environment_hole:
+            self._environment_applied = True
             return
         fields = write_limits(limits_of(self.settings))
         change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
-        self._environment_applied = True
+        self._environment_hole = hole
         if change.applied and change.before != change.after:
             log.info("limits_changed", room=self.settings.room, by="environment")
 
