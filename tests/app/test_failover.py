@@ -67,7 +67,7 @@ async def test_a_failover_that_loses_the_last_second_costs_nobody_their_place() 
     assert adopted
     assert {json.loads(line)["address"] for line in found} == {redis.master.address, redis.replica.address}
     check_promises(shop, visits, rate=rate, burst=burst, order_s=3 + longest_pause_s(shop))
-    check_untouched(shoppers)
+    check_untouched(shoppers, slowest_s=3.0)
     assert seats.most <= 60 - 1
     assert longest_pause_s(shop) < 15
     assert redis.replica.address in str(checked)
@@ -102,7 +102,7 @@ async def test_a_slot_that_moves_and_a_node_that_dies_cost_nobody_their_place() 
     assert went_on < 240
     assert set(found) == {source.address, target.address, cluster.spare.address}
     check_promises(shop, visits, rate=rate, burst=burst, order_s=3 + longest_pause_s(shop))
-    check_untouched(shoppers)
+    check_untouched(shoppers, slowest_s=3.0)
     assert longest_pause_s(shop) < 15
 
 
@@ -147,7 +147,7 @@ class Masses:
 
 async def test_five_thousand_keep_their_places_when_redis_loses_everything() -> None:
     """P1, P3, P4, P7: two gateways; 200 come through them, before and behind the 4,800 of a third worker."""
-    rate, burst = 600, 20
+    rate, burst = 800, 20
     limits = {"rate": f"{rate}/s", "burst": str(burst)}
     settings = Settings.model_validate({"origin": "http://shop.test", **limits})
     with running_redis() as redis:

@@ -20,7 +20,7 @@ from waitroom.store.circuit import LONGEST_S, SYNC_S, Circuit
 from waitroom.store.line import AWAY_S, Line
 from waitroom.store.room import Newcomer, Room
 
-SICK_S = 5.0
+SICK_S = 4.5
 SETTINGS = Settings.model_validate({"origin": "http://shop.test", "rate": "100/s", "burst": "100"})
 
 
