@@ -64,6 +64,7 @@ class LineSimulation:
         self.holder = Holder(self.room.room, "w", self.settings)
         self.beats = Beats()
         self.is_silent = False
+        self.furthest_ahead_s = 0.0
         self._door: set[int] = set()
         self._events: list[tuple[float, int, str, Person]] = []
         self._order = itertools.count()
@@ -146,7 +147,9 @@ class LineSimulation:
                 if claim.outcome == "door":
                     self._door.add(person.place)
                 elif claim.admit_ms is not None and person.admit_s is None:
-                    person.admit_s = self.now_s + (claim.admit_ms - self.room.clock.now_ms) / 1000
+                    ahead_s = (claim.admit_ms - self.room.clock.now_ms) / 1000
+                    person.admit_s = self.now_s + ahead_s
+                    self.furthest_ahead_s = max(self.furthest_ahead_s, ahead_s)
                     if self.stays_s is not None:
                         heapq.heappush(self._ends, (person.admit_s + self.stays_s(), person.place))
 

@@ -11,6 +11,7 @@ from tests.store.test_room_rules import admitted, line_of, with_and_without
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import write_limits
 from waitroom.core.settings import Settings
+from waitroom.core.watch import Watch
 from waitroom.store.room import Renewal
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
@@ -200,3 +201,25 @@ async def test_a_reservation_of_a_clock_that_went_back_gives_no_credit_to_a_new_
 
     assert kept >= 0.5
     assert taken_out < 0.5
+
+
+async def test_the_absent_are_skipped_also_after_the_clock_went_back(
+    one_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P8. Cause: numbers issued at a time to come counted as just issued. Effect: nobody was absent for an hour."""
+
+    async def front_a_minute_later() -> int:
+        async with room_in(one_redis_url, Limits(2, 1)) as room:
+            simulation = LineSimulation(room, SETTINGS)
+            await simulation.join(1500, leaving=1.0, leave_s=1)
+            await simulation.run(5)
+            await room.clock.pass_s(-3600)
+            await simulation.run(60)
+            return room.state.front
+
+    kept = await front_a_minute_later()
+    monkeypatch.setattr(Watch, "_forget_times_to_come", lambda *_: None)
+    taken_out = await front_a_minute_later()
+
+    assert kept == 1500
+    assert taken_out < 1500

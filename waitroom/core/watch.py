@@ -19,6 +19,7 @@ from waitroom.core.table import Facts, Table, make_table
 
 JUST_ISSUED_MS = 10_000
 SETTLE_MS = 1_000
+CLOCK_SLACK_MS = 1_000
 GRACE_MS = int(LONGEST_POLL_S * 1.2 * 1000) + 4_000
 NEAR = 16_384
 MOST_CALLS = 160
@@ -59,6 +60,7 @@ class Watch:
         others every five seconds.
         """
         state, now_ms = snapshot.state, snapshot.now_ms
+        self._forget_times_to_come(now_ms)
         self._rounds.append((now_ms, state.front, state.usable_ms))
         self._recent = recent = min(self._front_ago(now_ms, 2 * SOON_MS), state.front)
         first, last = chunk_of(recent), chunk_of(max(state.issued - 1, state.front))
@@ -71,6 +73,19 @@ class Watch:
             for chunk in [c for c in memory if c < first]:
                 del memory[chunk]
         return recent, [*near, *far[:FAR_LOOKS_A_ROUND]]
+
+    def _forget_times_to_come(self, now_ms: int) -> None:
+        """When the clock went back: what was noted later than now would be news for as long as it went back."""
+        facts = self._facts
+        latest_ms = max(
+            [at_ms for at_ms, _ in facts.issues[-1:]] + [at_ms for at_ms, _, _ in [*self._rounds][-1:]] + [0]
+        )
+        if latest_ms - now_ms > CLOCK_SLACK_MS:
+            calls = tuple((usable, min(at_ms, now_ms), front) for usable, at_ms, front in facts.calls)
+            self._facts = replace(facts, calls=calls, issues=(), cohorts=(), moves=(), probes=())
+            self._rounds.clear()
+            self._looked.clear()
+            self._judged_ms = 0
 
     def note(self, chunk: int, *, seen: bytes, claimed: bytes, now_ms: int) -> None:
         """What a look at a chunk shows."""

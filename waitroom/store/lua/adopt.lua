@@ -27,9 +27,13 @@ elseif mine.generation == kept.generation then
     end
   end
   if tonumber(mine.hole_end) == tonumber(kept.hole_end) then redis.call('HSET', STATE, 'holes', mine.holes); kept.holes = mine.holes end
-  -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole.
-  local known = tonumber(mine.issued)
-  if not first and known > tonumber(kept.hole) and known < tonumber(kept.hole_end) then
+  -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole; but for the
+  -- hole of an adoption that nobody else remembers.
+  local known, from, to = tonumber(mine.issued), tonumber(kept.hole), tonumber(mine.hole_end)
+  if not first and known > from and known < tonumber(kept.hole_end) then
+    if to > from then
+      redis.call('HSET', STATE, 'holes', kept.holes .. whole(math.max(from, tonumber(mine.hole))) .. '-' .. mine.hole_end .. ' ')
+    end
     redis.call('HSET', STATE, 'hole', mine.issued)
   end
 end
