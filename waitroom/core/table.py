@@ -53,9 +53,8 @@ class Table:
     def __init__(self, *, start: int, end: int, exact: bytes, counts: tuple[int, ...], facts: Facts) -> None:
         self.start, self.end, self.exact, self.counts, self.facts = start, end, exact, counts, facts
         self._exact_end = min(end, start + EXACT)
-        value = int.from_bytes(exact, "little")
-        self._words = tuple((value >> at) & ((1 << WORD) - 1) for at in range(0, EXACT, WORD))
-        totals = accumulate((word.bit_count() for word in self._words), initial=0)
+        self._words: tuple[int, ...] = struct.unpack(f"<{EXACT // WORD}Q", exact.ljust(EXACT // 8, b"\0"))
+        totals = accumulate(map(int.bit_count, self._words), initial=0)
         words = tuple(totals)
         self._sums = (*words[:-1], *accumulate(counts, initial=words[-1]))
 

@@ -155,8 +155,8 @@ class Watch:
 
     def _front_ago(self, now_ms: int, ago_ms: int) -> int:
         """The front as it was `ago_ms` before; the oldest known where memory is shorter."""
-        before = [front for at_ms, front, _ in self._rounds if now_ms - at_ms >= ago_ms]
-        return before[-1] if before else self._rounds[0][1]
+        rounds = self._rounds
+        return next((front for at_ms, front, _ in reversed(rounds) if now_ms - at_ms >= ago_ms), rounds[0][1])
 
     def _people(self, start: int, end: int, at_door: Sequence[int], *, only_seen: bool = False) -> tuple[int, int]:
         """(present or come, come) among places start … end − 1; to come is to have claimed or to stand at the door."""
