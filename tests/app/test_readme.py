@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from waitroom.cli import app
 from waitroom.config import Variable, variables
@@ -72,3 +73,18 @@ def test_the_worked_example_is_what_the_meter_does() -> None:
     ):
         assert int(ahead) == int(number) - on_the_spot
         assert round(inside_s[int(number)]) == int(seconds)
+
+
+def test_the_simulated_sale_is_what_the_command_prints() -> None:
+    """The first lines and what stands before each figure; the figures change with the estimates."""
+    words, shown = re.findall(r"^waitroom (simulate [^\n]+)$.*?^```\n(\d[^`]+)^```$", README, re.MULTILINE | re.DOTALL)[
+        0
+    ]
+    small = shlex.split(words.replace("100000", "1000").replace("50/s", "5/s"))
+
+    said = CliRunner().invoke(app, small, env={"COLUMNS": "96"}).stdout.splitlines()
+
+    documented = shown.splitlines()
+    assert said[1].strip() == documented[1]
+    for line in documented[3:12]:
+        assert line[:14] in [actual[:14] for actual in said], line

@@ -170,3 +170,60 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     from waitroom.cli.room import reset_room
 
     reset_room(settings_or_end(needs=()), sure=yes)
+
+
+@app.command()
+def simulate(
+    crowd: Annotated[int, typer.Option(help="How many people come.")] = 10_000,
+    arrivals: Annotated[
+        str,
+        typer.Option(help="When: `spike` (most at the opening), `steady`, or `lobby` (all before it, places drawn)."),
+    ] = "spike",
+    over: Annotated[str, typer.Option(help="In what time they come.")] = "10m",
+    rate: Annotated[str | None, typer.Option(show_default="60/min", help="Admissions, like 10/s.")] = None,
+    burst: Annotated[str | None, typer.Option(show_default="one second of the rate", help="How many at once.")] = None,
+    max_active: Annotated[str | None, typer.Option(show_default="0", help="Shoppers inside; 0 is no cap.")] = None,
+    patience: Annotated[
+        str, typer.Option(help="After this long in line half have given up; `none` is for ever.")
+    ] = "none",
+    no_shows: Annotated[str, typer.Option(help="This share closes the tab before their turn.")] = "0%",
+    slow_tabs: Annotated[str, typer.Option(help="This share learns of their turn once a minute.")] = "0%",
+    shopping: Annotated[str, typer.Option(help="How long people shop, on average.")] = "4m",
+    session_idle: Annotated[
+        str | None, typer.Option(show_default="10m", help="How long a seat is kept after the last request.")
+    ] = None,
+    turn_held: Annotated[
+        str | None, typer.Option(show_default="10m", help="How long a turn is kept for who is away.")
+    ] = None,
+    away_after: Annotated[
+        str | None, typer.Option(show_default="90s", help="When somebody not seen counts as away.")
+    ] = None,
+    until: Annotated[str, typer.Option(help="Stop after so long, whoever still waits.")] = "24h",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same sale.")] = 1,
+    as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw into this file (SVG), instead of the terminal.")] = None,
+) -> None:
+    """What a sale of this size will look like: the rules of the line in virtual time, without a shop or a Redis.
+
+    Like: waitroom simulate --crowd 100000 --rate 50/s --no-shows 20% --plot sale.svg
+    """
+    from waitroom.cli.sale_options import SaleOptions
+    from waitroom.cli.simulate import show_simulation
+
+    options = SaleOptions(
+        crowd=crowd,
+        arrivals=arrivals,
+        over=over,
+        until=until,
+        patience=patience,
+        no_shows=no_shows,
+        slow_tabs=slow_tabs,
+        shopping=shopping,
+        rate=rate,
+        burst=burst,
+        max_active=max_active,
+        turn_held=turn_held,
+        away_after=away_after,
+        session_idle=session_idle,
+    )
+    show_simulation(options, seed=seed, as_json=as_json, picture=plot)
