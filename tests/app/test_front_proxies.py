@@ -6,11 +6,9 @@ for its waiting pages, held polls and WebSockets left alone.
 
 import asyncio
 import contextlib
-import shutil
 import ssl
 import subprocess
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,94 +17,11 @@ import httpx
 import pytest
 import trustme
 
-from tests.support import ROOT, Gateway, Shop, free_port, need, page_facts, running_gateway, running_redis, running_shop
+from tests.app.front_support import PROGRAMS, PROXIES, Front, program, until_ready
+from tests.support import Gateway, Shop, free_port, page_facts, running_gateway, running_redis, running_shop
 from waitroom.demo.browser import Answer
 
-RECIPES = ROOT / "deploy" / "proxies"
-APACHE_MODULES = "/usr/lib/apache2/modules"
 DOCUMENT = {"accept": "text/html", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate"}
-
-
-@dataclass
-class Front:
-    """Where a recipe is made ready for a test: addresses and certificate changed, nothing else."""
-
-    folder: Path
-    port: int
-    gateway_port: int
-    certificate: Path
-    key: Path
-    both: Path
-
-    def recipe(self, name: str) -> str:
-        text = (RECIPES / name).read_text()
-        for given, ours in (
-            ("127.0.0.1:8080", f"127.0.0.1:{self.gateway_port}"),
-            ("shop.example", "localhost"),
-            ("/etc/ssl/localhost.pem", str(self.both)),
-            ("/etc/ssl/localhost.key", str(self.key)),
-        ):
-            text = text.replace(given, ours)
-        return text
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-
-def nginx(front: Front) -> list[str]:
-    server = front.recipe("nginx.conf").replace("listen 443 ssl", f"listen 127.0.0.1:{front.port} ssl")
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    paths = "".join(f"{kind}_temp_path {front.folder}/{kind}; " for kind in kinds)
-    main = f"daemon off; pid {front.folder}/pid; error_log {front.folder}/log; events {{}}"
-    conf = front.write("nginx.conf", f"{main}\nhttp {{ access_log off; {paths}\n{server}\n}}")
-    return ["nginx", "-p", str(front.folder), "-e", f"{front.folder}/log", "-c", str(conf)]
-
-
-def haproxy(front: Front) -> list[str]:
-    text = front.recipe("haproxy.cfg").replace("bind :443", f"bind 127.0.0.1:{front.port}")
-    return ["haproxy", "-db", "-f", str(front.write("haproxy.cfg", text))]
-
-
-def caddy(front: Front) -> list[str]:
-    options = "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system " + str(front.folder) + "\n}\n"
-    text = options + front.recipe("Caddyfile").replace("localhost {", f"https://localhost:{front.port} {{", 1)
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
-
-
-def apache(front: Front) -> list[str]:
-    names = ["mpm_event", "authz_core", "proxy", "proxy_http", "proxy_wstunnel", "ssl", "headers", "socache_shmcb"]
-    modules = "\n".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in names)
-    text = (
-        front.recipe("apache.conf")
-        .replace("*:443", f"127.0.0.1:{front.port}")
-        .replace("Port 443", f"Port {front.port}")
-    )
-    main = f"""ServerRoot {front.folder}
-PidFile {front.folder}/pid
-ErrorLog {front.folder}/log
-DefaultRuntimeDir {front.folder}
-ServerName localhost
-Listen 127.0.0.1:{front.port}
-{modules}
-"""
-    return ["apache2", "-DFOREGROUND", "-f", str(front.write("apache.conf", main + text))]
-
-
-PROXIES: dict[str, Callable[[Front], list[str]]] = {
-    "nginx": nginx,
-    "haproxy": haproxy,
-    "caddy": caddy,
-    "apache": apache,
-}
-PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy", "apache": "apache2"}
-
-
-def program(name: str) -> None:
-    need(
-        shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"), f"{name}, from Debian's packages"
-    )
 
 
 @dataclass
@@ -129,16 +44,14 @@ async def placed(name: str, folder: Path, **settings: str) -> AsyncIterator[Plac
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     port = free_port()
-    front = Front(folder, port, 0, folder / "cert.pem", folder / "key.pem", folder / "both.pem")
-    issued.private_key_and_cert_chain_pem.write_to_path(str(front.both))
-    issued.private_key_pem.write_to_path(str(front.key))
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "shop.pem"))
     tls = ssl.create_default_context()
     authority.configure_trust(tls)
     url = f"https://localhost:{port}"
     given = {"public_url": url, "trusted_proxies": "127.0.0.1/32,::1/128", "rate": "1/h", "burst": "1", **settings}
     with running_redis() as redis:
         async with running_shop() as shop, running_gateway(shop, redis.url, **given) as gateway:
-            front.gateway_port = int(gateway.environment["WAITROOM_PORT"])
+            front = Front(folder, port, [int(gateway.environment["WAITROOM_PORT"])], folder / "shop.pem")
             command = PROXIES[name](front)
             with (folder / "out").open("wb") as out:
                 process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
@@ -148,18 +61,6 @@ async def placed(name: str, folder: Path, **settings: str) -> AsyncIterator[Plac
             finally:
                 process.terminate()
                 await asyncio.to_thread(process.wait, 20)
-
-
-async def until_ready(url: str, tls: ssl.SSLContext, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    async with httpx.AsyncClient(verify=tls, trust_env=False) as client:
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                if (await client.get(f"{url}/-/waitroom/ready")).status_code == 200:
-                    return
-            assert process.poll() is None, (folder / "out").read_text()
-            assert time.monotonic() < deadline, (folder / "out").read_text()
-            await asyncio.sleep(0.05)
 
 
 def facts_of(answer: httpx.Response) -> dict[str, Any]:
@@ -215,8 +116,8 @@ async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> No
         async with running_shop() as shop, running_gateway(shop, redis.url, **given) as gateway:
             for path in ("/static/a.css", "/page"):
                 shop.answers[path] = b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok"
-            front = Front(tmp_path, free_port(), int(gateway.environment["WAITROOM_PORT"]), *[tmp_path] * 3)
-            text = front.recipe("varnish.vcl").replace('.port = "8080"', f'.port = "{front.gateway_port}"')
+            front = Front(tmp_path, free_port(), [int(gateway.environment["WAITROOM_PORT"])])
+            text = front.recipe("varnish.vcl").replace('.port = "8080"', f'.port = "{front.gateways[0]}"')
             recipe = front.write("varnish.vcl", text)
             listening = f"127.0.0.1:{front.port}"
             command = ["varnishd", "-j", "none", "-F", "-a", listening, "-f", str(recipe), "-n", str(tmp_path / "v")]
@@ -224,7 +125,7 @@ async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> No
                 process = subprocess.Popen([*command, "-s", "malloc,16m"], stdout=out, stderr=out)
             try:
                 here = f"http://{listening}"
-                await until_ready(here, ssl.create_default_context(), process, tmp_path)
+                await until_ready(here, None, process, tmp_path)
                 async with httpx.AsyncClient(base_url=here, trust_env=False, timeout=20) as client:
                     secure = {**DOCUMENT, "x-forwarded-proto": "https", "host": "shop.example"}
                     inside = await client.get("/", headers=secure)
