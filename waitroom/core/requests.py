@@ -6,11 +6,13 @@ Header names are lower case. Nothing here is authority: a client may claim any k
 import re
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 ACCEPT_LIMIT_BYTES = 2048
 """As much of an Accept field as is read; browsers send under 200."""
+ACCEPTS_KEPT = 256
 QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object"))
 
@@ -70,9 +72,14 @@ def wants_json(headers: Headers) -> bool:
 
 def qualities(headers: Headers) -> tuple[float, float]:
     """The q-values (RFC 9110 §12.4.2) under which HTML and JSON are asked for by name; 0 if not, or refused."""
-    accept = b",".join(value for name, value in headers if name == b"accept")[:ACCEPT_LIMIT_BYTES].lower()
+    return read_accept(b",".join([value for name, value in headers if name == b"accept"])[:ACCEPT_LIMIT_BYTES])
+
+
+@lru_cache(ACCEPTS_KEPT)
+def read_accept(accept: bytes) -> tuple[float, float]:
+    """`qualities` of one value; browsers send few different ones."""
     html = json = 0.0
-    for media in accept.split(b","):
+    for media in accept.lower().split(b","):
         media_type, *parameters = (part.strip(b" \t") for part in media.split(b";"))
         if media_type in (b"text/html", b"application/xhtml+xml"):
             html = max(html, quality(parameters))
