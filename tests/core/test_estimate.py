@@ -1,7 +1,5 @@
 """The estimate: a range, from what was measured, and when to ask again."""
 
-import math
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +17,6 @@ from waitroom.core.estimate import (
     next_poll,
     pace_of,
     spread,
-    thinned,
     wait_range,
 )
 from waitroom.core.meter import Limits
@@ -135,11 +132,6 @@ def test_moves_of_the_past_are_added_up_and_forgotten_after_twenty_minutes() -> 
     assert all(move.admitted * 1000 == 10 * move.span_ms for move in kept)
     assert admitted_per_s(kept, kept[-1].at_ms) == 10
     assert admitted_per_s((), 5) == 0
-
-
-def test_who_leaves_makes_a_wait_shorter_by_the_formula() -> None:
-    assert thinned(100, 0) == 100
-    assert thinned(100, 1) == pytest.approx(100 * math.log(2))
 
 
 @quick

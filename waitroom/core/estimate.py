@@ -27,6 +27,7 @@ LEAVING_DRIFT = (0.7, 1.3)
 """People's patience later on, against what it was so far."""
 SEATS_KNOWN = 4
 """With fewer seats given back nobody knows how long they are kept."""
+NOBODY = 1e-9
 STEADY = (1.02, 0.96)
 """How far the rate is used at most and at least."""
 NOISE_METERED, NOISE_SEATS = 0.65, 1.3
@@ -114,27 +115,26 @@ def pace_of(limits: Limits, moves: Sequence[Move]) -> Pace | None:
 
 
 def wait_range(ahead: int, pace: Pace | None) -> tuple[float, float] | None:
-    """Seconds until a visitor with `ahead` people before them is let in: about the 10th and the 90th percentile."""
-    if pace is None:
-        return None
-    people = ahead + 1
-    spread = pace.noise * math.sqrt(people)
-    soon = max(0.0, people - spread) / pace.fast_per_s
-    late = (people + spread) / pace.slow_per_s
-    unknown = pace.unknown * min(LEAVING_UNKNOWN, soon / LEAVING_TAKES_S)
-    return (
-        thinned(soon, pace.leaving_high_per_s * soon + unknown),
-        thinned(late, pace.leaving_low_per_s * late) + 2.0,
-    )
-
-
-def thinned(wait_s: float, leaving: float) -> float:
-    """A wait in a line that also loses people: `leaving` is the share that would leave a second, times `wait_s`.
+    """Seconds until a visitor with `ahead` people before them is let in: about the 10th and the 90th percentile.
 
     Of N people, called at r a second while each leaves with probability l a second, none is left after
-    ln(1 + l · N / r) / l.
+    ln(1 + l · N / r) / l. Part of every poll, so it is written without calls.
     """
-    return wait_s * math.log1p(leaving) / leaving if leaving > 1e-9 else wait_s
+    if pace is None:
+        return None
+    slow, fast, leaving_low, leaving_high, unknown, noise = pace
+    people = ahead + 1
+    spread = noise * math.sqrt(people)
+    soon = (people - spread) / fast if people > spread else 0.0
+    late = (people + spread) / slow
+    more = soon / LEAVING_TAKES_S
+    leaving = leaving_high * soon + unknown * (more if more < LEAVING_UNKNOWN else LEAVING_UNKNOWN)
+    if leaving > NOBODY:
+        soon *= math.log1p(leaving) / leaving
+    leaving = leaving_low * late
+    if leaving > NOBODY:
+        late *= math.log1p(leaving) / leaving
+    return soon, late + 2.0
 
 
 def next_poll(soonest_s: float | None, number: int) -> tuple[float, int]:
