@@ -10,7 +10,7 @@ async def test_visitors_inside_are_served_whatever_others_do() -> None:
     async with gateway_before_a_wild_shop(workers="2") as (gateway, _):
         visitors = [await cookies_of_a_visitor(gateway) for _ in range(VISITORS)]
 
-        outcome = await attack(gateway, ",".join(ATTACKS), 60, 2, visitors, patience_s=30)
+        outcome = await attack(gateway, ",".join(ATTACKS), 60, 1, visitors, patience_s=30)
 
     print(f"\n{outcome.found}, {outcome.visits} visits, worst {outcome.worst_ms:.0f} ms")
     assert outcome.faults == []

@@ -25,7 +25,7 @@ class Limits(NamedTuple):
     upload_bytes: int = 16_384
     client_s: float = 60.0
     wait_s: float = 5.0
-    crowded_s: float = 2.0
+    crowded_s: float = 1.0
     keep_s: float = 4.0
     fresh_s: float = 1.0
     go_ahead_s: float = 1.0
