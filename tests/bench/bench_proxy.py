@@ -7,6 +7,16 @@ an ASGI function under plain uvicorn. `waitroom` is one worker of the gateway wi
 thread; the two Python proxies stand in `rivals`. 32 connections of wrk, in turn, after a warm-up; medians over the
 rounds. The server measured has one core, wrk and the shop share the other, so for the two compiled proxies the rate is
 at times that of the load; CPU is the server's own and says more where cores are shared.
+
+Where a worker's CPU goes with a request with a pass (`perf record -g -p <worker>`, `perf report --sort dso`):
+
+    the kernel: two reads, two writes, a share of a poll   33 %
+    the interpreter: uvicorn's base, edge, gate, proxy     56 %, spread evenly; no module stands out
+    uvloop and asyncio's tasks and futures                  5 %
+    libc: mostly memory                                     3 %
+    llhttp, for request and answer                          3 %
+
+A bare answer under uvicorn makes three system calls (head and body are written apart), a proxied one four.
 """
 
 import argparse

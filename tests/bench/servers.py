@@ -140,7 +140,7 @@ def measure(
     """wrk with 32 connections against the server `pid`."""
     assert pid is not None
     before = cpu_s(pid)
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s"]
+    command = ["wrk", "-t1", "-c32", "--timeout", "10s", f"-d{seconds}s"]
     if core is not None:
         command = ["taskset", "-c", str(core), *command]
     if script is not None:
