@@ -27,7 +27,7 @@ def out() -> Iterator[io.StringIO]:
     settings: dict[str, Any] = {
         "origin": "http://shop",
         "secret": KEY,
-        "redis_url": "redis://:hunter%20two@redis:6379/0?password=again-and-again",
+        "redis_url": "redis+sentinel://:hunter%20two@one,two/m?password=again-and-again&sentinel_password=watching",
         "bypass": f"header:X-Monitor={MONITOR}",
         "log": "json",
     }
@@ -92,7 +92,7 @@ def test_a_field_that_could_let_a_reader_in_is_hidden_by_its_name(out: io.String
     assert (line[name], line["inside"], line["pass_seconds"]) == ("***", {name: "***"}, 3)
 
 
-@pytest.mark.parametrize("secret", [KEY, MONITOR, "hunter%20two", "hunter two", "again-and-again"])
+@pytest.mark.parametrize("secret", [KEY, MONITOR, "hunter%20two", "hunter two", "again-and-again", "watching"])
 def test_a_secret_of_the_settings_is_hidden_wherever_it_turns_up(out: io.StringIO, secret: str) -> None:
     log = structlog.get_logger()
     log.info("odd", detail=f"before {secret} after", deep=[{"a": (secret,)}], raw=secret.encode())
