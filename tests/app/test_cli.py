@@ -26,11 +26,11 @@ from typer.testing import CliRunner, Result
 
 from waitroom import __version__
 from waitroom.cli import app
-from waitroom.cli.status_table import facts, table
+from waitroom.cli.status_table import table
 from waitroom.core.meter import Limits
 from waitroom.core.probes import Tally
 from waitroom.store.embedded import EmbeddedRedis, start_embedded
-from waitroom.store.overview import Overview, overview
+from waitroom.store.overview import Overview, facts, overview
 from waitroom.store.room import Newcomer, Room
 
 KEY = "k" * 32

@@ -138,10 +138,17 @@ def set_(
 ) -> None:
     """Change the limits or the message of a running room, and say what that will do."""
     from waitroom.cli.room import change_room
+    from waitroom.core.changes import Misused, Wanted, read_words
+    from waitroom.store.line import limits_of
 
     if bool(changes) == from_environment:
         fail("Say what to change, like: waitroom set rate=20/s (or --from-environment alone).", code=MISUSED)
-    change_room(settings_or_end(needs=()), words=changes or [], from_environment=from_environment, dry_run=dry_run)
+    settings = settings_or_end(needs=())
+    try:
+        wanted = Wanted(limits=limits_of(settings)) if from_environment else Wanted(read_words(changes or []))
+    except Misused as fault:
+        fail(str(fault), code=MISUSED)
+    change_room(settings, wanted, dry_run=dry_run)
 
 
 @app.command()
@@ -150,18 +157,22 @@ def hold(
 ) -> None:
     """Let nobody new in until `waitroom resume`; the page says why."""
     from waitroom.cli.room import change_room
+    from waitroom.core import changes
 
-    if not reason.strip():
-        fail("Say why: those who wait read it on the page.", code=MISUSED)
-    change_room(settings_or_end(needs=()), words=["rate=0", f"message={reason}"], dry_run=dry_run)
+    try:
+        wanted = changes.hold(reason)
+    except changes.Misused as fault:
+        fail(str(fault), code=MISUSED)
+    change_room(settings_or_end(needs=()), wanted, dry_run=dry_run)
 
 
 @app.command()
 def resume(dry_run: DryRun = False) -> None:
     """Let people in again at the rate from before `waitroom hold`; takes the message away."""
     from waitroom.cli.room import change_room
+    from waitroom.core.changes import RESUME
 
-    change_room(settings_or_end(needs=()), words=["message="], resume=True, dry_run=dry_run)
+    change_room(settings_or_end(needs=()), RESUME, dry_run=dry_run)
 
 
 @app.command()

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from waitroom.cli.blocks import LABEL, block_plot
-from waitroom.cli.changes import duration, people, rate_text
 from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.curves import clock, curves
 from waitroom.cli.plot import svg
 from waitroom.cli.sale_options import SaleOptions, read_sale
+from waitroom.core.changes import duration, people, rate_text
 from waitroom.core.outcome import Outcome
 from waitroom.core.parse import duration_text
 from waitroom.core.simulate import Sale, simulate

@@ -1,41 +1,13 @@
-"""The room now, for people and for programs."""
-
-from datetime import UTC, datetime
-from typing import Any
+"""The room now, for people."""
 
 from rich.markup import escape
 from rich.table import Table
 
-from waitroom.cli.changes import duration, rate_text
+from waitroom.core.changes import duration, rate_text
 from waitroom.core.probes import Tally
 from waitroom.store.overview import Overview
 
 MOST_FINDINGS = 10
-
-
-def facts(room: str, found: Overview) -> dict[str, Any]:
-    """For programs; names stay."""
-    state, limits = found.state, found.limits
-    return {
-        "room": room,
-        "hold": limits.hold,
-        "message": state.message,
-        "waiting": found.waiting,
-        "at_the_door": found.door,
-        "inside": found.inside,
-        "admitted": state.admitted,
-        "admitted_per_min": round(found.admitted_per_min, 1),
-        "rate": rate_text(limits),
-        "burst": limits.burst,
-        "max_active": limits.max_active,
-        "issued": state.issued,
-        "front": state.front,
-        "generation": state.generation,
-        "workers": found.workers,
-        "estimates": found.estimates._asdict(),
-        "findings": dict(found.findings),
-        "server_time": datetime.fromtimestamp(found.now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
-    }
 
 
 def table(room: str, found: Overview) -> Table:

@@ -2,8 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
+from waitroom.core.changes import rate_text
 from waitroom.core.estimate import admitted_per_s
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
@@ -71,3 +73,28 @@ async def overview(room: Room) -> Overview | None:
         admitted_per_min=admitted_per_s(table.facts.moves, now_ms) * 60,
         estimates=table.facts.tally,
     )
+
+
+def facts(room: str, found: Overview) -> dict[str, Any]:
+    """The room for programs: `waitroom status --json` and `GET /api/room`. Names stay."""
+    state, limits = found.state, found.limits
+    return {
+        "room": room,
+        "hold": limits.hold,
+        "message": state.message,
+        "waiting": found.waiting,
+        "at_the_door": found.door,
+        "inside": found.inside,
+        "admitted": state.admitted,
+        "admitted_per_min": round(found.admitted_per_min, 1),
+        "rate": rate_text(limits),
+        "burst": limits.burst,
+        "max_active": limits.max_active,
+        "issued": state.issued,
+        "front": state.front,
+        "generation": state.generation,
+        "workers": found.workers,
+        "estimates": found.estimates._asdict(),
+        "findings": dict(found.findings),
+        "server_time": datetime.fromtimestamp(found.now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+    }

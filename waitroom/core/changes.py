@@ -1,9 +1,12 @@
-"""Live changes: from the words of `waitroom set` to fields of the room, and to what they will do, in sentences."""
+"""Live changes: from the words of `waitroom set`, or the fields of `POST /api/set`, to limits and a message, and to
+what they will do, in sentences.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from waitroom.config import attempt, stand_ins
+from pydantic import ValidationError
+
 from waitroom.core.meter import Limits
 from waitroom.core.parse import Rate
 from waitroom.core.settings import Settings
@@ -13,7 +16,7 @@ MESSAGE_LENGTH = 300
 
 
 class Misused(ValueError):
-    """The words of a command make no sense; the text says why."""
+    """What was asked for makes no sense; the text says why, a line a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,33 @@ class Situation:
     inside: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an operator asks for: fields as text, checked; the end of a hold; other limits as a whole."""
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    is_resume: bool = False
+    limits: Limits | None = None
+
+    def applied_to(self, before: Situation) -> Situation:
+        after = after_words(before, self.given)
+        if self.limits is not None:
+            after = replace(after, limits=self.limits)
+        return replace(after, limits=replace(after.limits, hold=False)) if self.is_resume else after
+
+
+def hold(reason: str) -> Wanted:
+    """Let nobody in, and say why. Raises Misused without a reason."""
+    if not reason.strip():
+        raise Misused("Say why: those who wait read it on the page.")
+    return Wanted(checked({"rate": "0", "message": reason}))
+
+
+RESUME = Wanted({"message": ""}, is_resume=True)
+
+
 def read_words(words: Sequence[str]) -> dict[str, str]:
-    """`["rate=20/s", "message=back soon"]` → fields, checked by the same parsers as the settings."""
+    """`["rate=20/s", "message=back soon"]` → fields, checked."""
     given: dict[str, str] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -36,14 +64,22 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
         if name in given:
             raise Misused(f"{name} is given twice")
         given[name] = text
-    limits = {name: text for name, text in given.items() if name != "message"}
-    _, wrong = attempt(stand_ins() | limits)
-    faults = [f"{name}={given[name]} {fault.partition(' ')[2]}" for name, fault in wrong.items()]
-    if "message" in given:
-        faults += message_faults(given["message"])
+    return checked(given)
+
+
+def checked(given: Mapping[str, str]) -> dict[str, str]:
+    """The same fields, judged by the parsers of the settings. Raises Misused with all faults."""
+    faults = []
+    try:
+        settings_of(**{name: text for name, text in given.items() if name != "message"})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = str(fault["loc"][0])
+            faults.append(f"{name}={given[name]} {fault['msg'].removeprefix('Value error, ')}")
+    faults += message_faults(given.get("message", ""))
     if faults:
         raise Misused("\n".join(faults))
-    return given
+    return dict(given)
 
 
 def message_faults(text: str) -> Iterator[str]:
@@ -78,7 +114,8 @@ def after_words(before: Situation, given: Mapping[str, str]) -> Situation:
 
 
 def settings_of(**given: str) -> Settings:
-    return Settings.model_validate(stand_ins() | given)
+    """The settings with these fields; the shop, which none of them concerns, is made up."""
+    return Settings.model_validate({"origin": "https://127.0.0.1", **given})
 
 
 def one_second(per_s: float) -> float:

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from waitroom.cli.changes import MESSAGE_LENGTH, Misused, Situation, after_words, duration, effects, read_words
+from waitroom.core.changes import (
+    MESSAGE_LENGTH,
+    RESUME,
+    Misused,
+    Situation,
+    after_words,
+    duration,
+    effects,
+    hold,
+    read_words,
+)
 from waitroom.core.meter import Limits
 
 ROOM = Situation(Limits(rate_per_s=1.0, burst=1.0), message="", waiting=1200, inside=87)
@@ -18,6 +28,7 @@ def said(*words: str, before: Situation = ROOM) -> str:
     ("words", "fault"),
     [
         (["rate=10/m"], "rate=10/m is not a rate; write it like"),
+        (["rate=10 /s"], "rate=10 /s is not a rate; write it like"),
         (["burst=0"], "burst=0 is less than 1"),
         (["max_active=-1"], "max_active=-1 is less than 0"),
         (["max_active=many"], "max_active=many is not a whole number"),
@@ -77,11 +88,15 @@ def test_a_hold_says_who_it_touches_and_what_the_page_shows() -> None:
     assert "The page will say: Back soon" in text
 
 
-def test_the_end_of_a_hold_says_at_what_rate_the_line_goes_on() -> None:
-    held = replace(ROOM, limits=replace(ROOM.limits, hold=True), message="Back soon")
-    after = replace(held, limits=ROOM.limits, message="")
+def test_a_hold_wants_a_reason() -> None:
+    with pytest.raises(Misused, match="Say why"):
+        hold(" ")
 
-    assert effects(held, after) == [
+
+def test_the_end_of_a_hold_says_at_what_rate_the_line_goes_on() -> None:
+    held = hold("Back soon").applied_to(ROOM)
+
+    assert effects(held, RESUME.applied_to(held)) == [
         "The line goes on at 1/s, with 1,200 people in it.",
         "The message goes from the page.",
     ]

@@ -1,0 +1,81 @@
+"""What operators do to a room: looked at first, said in sentences, then done; the same for commands and the API."""
+
+from dataclasses import dataclass
+
+from waitroom.core.changes import Situation, Wanted, effects, people
+from waitroom.core.errors import StoreUnavailable, WaitroomError
+from waitroom.core.model import State, write_limits
+from waitroom.core.settings import Settings
+from waitroom.store.overview import Overview, overview
+from waitroom.store.room import AdoptNeeded, GenerationGone, Room
+
+NOTHING = "It is so already: nothing changes."
+
+
+class NoRoom(WaitroomError):
+    """This Redis has no such room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done: sentences for people, fields for Redis (none if nothing changes), and to which run of the
+    room: one that was reset meanwhile is left alone.
+    """
+
+    effects: tuple[str, ...]
+    fields: dict[str, str]
+    state: State
+
+
+async def look(room: Room, name: str) -> Overview:
+    """The room now. Raises NoRoom and StoreUnavailable."""
+    found = await overview(room)
+    if found is None:
+        raise NoRoom(f"There is no room {name!r} in this Redis yet: the first gateway that runs makes it.")
+    return found
+
+
+async def plan_change(room: Room, name: str, wanted: Wanted) -> Plan:
+    """What the change will do. Fields that stay as they are will not be written. Raises like `look`."""
+    found = await look(room, name)
+    before = Situation(found.limits, found.message, found.waiting, found.inside)
+    after = wanted.applied_to(before)
+    old, new = write_limits(before.limits), write_limits(after.limits)
+    fields = {field: text for field, text in new.items() if old[field] != text}
+    if after.message != before.message:
+        fields["message"] = after.message
+    return Plan(tuple(effects(before, after)) if fields else (NOTHING,), fields, found.state)
+
+
+async def change(room: Room, plan: Plan, *, by: str) -> None:
+    """Do what `plan_change` said. Raises StoreUnavailable, AdoptNeeded and GenerationGone."""
+    await room.configure(plan.fields, by=by, generation=plan.state.generation)
+
+
+async def plan_reset(room: Room, name: str) -> Plan:
+    """What a reset will do. Raises like `look`."""
+    found = await look(room, name)
+    said = (
+        f"The line starts again from number 0: places are lost ({people(found.waiting)}), "
+        "and new numbers are taken with the next page.",
+        f"Whoever is inside stays inside ({people(found.inside)}).",
+    )
+    return Plan(said, {}, found.state)
+
+
+async def reset(room: Room, plan: Plan, settings: Settings, *, by: str) -> str:
+    """Start a new run of the room; its generation. Raises like `change`."""
+    return await room.reset(plan.state, by=by, keep_ms=settings.turn_held + settings.claim_repeat)
+
+
+def explain(error: WaitroomError, *, redis: str) -> str:
+    """Why it could not be done, for people. `redis` is an address that may be shown."""
+    match error:
+        case StoreUnavailable():
+            return f"The Redis at {redis} does not answer; `waitroom check` says why."
+        case AdoptNeeded():
+            return "Redis has just restarted and no gateway has taken it over yet. Try again in a moment."
+        case GenerationGone():
+            return "The room was reset meanwhile; nothing was changed. Look at `waitroom status`, and try again."
+        case _:
+            return str(error)
