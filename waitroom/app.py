@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 import structlog
 from starlette.types import Receive, Scope, Send
 
+from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Tokens
 from waitroom.edge.clients import Clients
@@ -28,11 +29,12 @@ log = structlog.get_logger()
 class App:
     """An ASGI application with a life: `open`, `stopping` when the stop was asked for, `close`."""
 
-    def __init__(self, gate: Gate, line: Line, pool: OriginPool, health: Health) -> None:
+    def __init__(self, gate: Gate, line: Line, pool: OriginPool, health: Health, figures: Figures) -> None:
         self.gate = gate
         self.line = line
         self.pool = pool
         self.health = health
+        self.figures = figures
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return self.gate(scope, receive, send)
@@ -45,6 +47,15 @@ class App:
         """Not ready any more; held polls are answered, so that their pages ask the next gateway."""
         self.health.is_stopping = True
         self.line.held.close()
+
+    def look(self) -> None:
+        """Bring the gauges of `figures` up to date."""
+        gauges = self.figures.gauges
+        gauges[READY] = int(self.health.is_ready)
+        gauges[AWAY_SINCE_MS] = self.line.away_since_ms
+        gauges[HELD] = len(self.line.held)
+        gauges[TUNNELS] = self.gate.proxy.tunnels.count
+        gauges[ORIGIN_CONNECTIONS] = self.pool.open_count
 
     async def close(self) -> None:
         await self.line.close()
@@ -60,7 +71,8 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
     if settings.redis_url is None or not settings.secret:
         raise ValueError("a worker needs the address of Redis and a secret")
     tokens = Tokens(settings.room, [key.get_secret_value() for key in settings.secret])
-    room = Room.connect(settings.redis_url.get_secret_value(), settings.room)
+    figures = Figures()
+    room = Room.connect(settings.redis_url.get_secret_value(), settings.room, figures.counts)
     line = Line(settings, room, key_ids=sorted(tokens.key_ids), fresh_store=fresh_store)
     desk = Desk(settings, tokens, Cookies(settings.room, settings.cookie_domain), line.ended)
     pages = Pages(settings)
@@ -75,5 +87,6 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
         pages=pages,
         problems=problems,
         own=OwnRoutes(line=line, desk=desk, problems=problems, health=health),
+        gauges=figures.gauges,
     )
-    return App(gate, line, pool, health)
+    return App(gate, line, pool, health, figures)

@@ -72,7 +72,7 @@ def test_the_short_way_says_the_same_as_the_long_one(
         changed_ms=NOW_MS - 1000,
     )
 
-    short = said.waiting_json(ticket(number), shown)
+    short = said.waiting_json(ticket(number), shown, said.line.now_ms())
     long = members(said.facts(waiting(number), shown=shown))
 
     assert short is not None

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
+from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.crowding import make_room
 from waitroom.edge.exchange import HIGH_WATER_BYTES, Cycle, Exchange, reset_on_close
 from waitroom.edge.heads import HeadReader, Refused, refusal
@@ -296,6 +297,7 @@ class EdgeProtocol(HeadReader):
             self.lose()
 
     def write_refusal(self, status: int) -> None:
+        self.edge.counts[ANSWERS_AT + status // 100] += 1
         self.transport.write(refusal(status))
         self.linger()
 

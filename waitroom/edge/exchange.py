@@ -16,6 +16,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ class Cycle:
         head = b"".join(lines)
         if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
             raise RuntimeError("a header of the answer holds a line break")
+        self.protocol.edge.counts[ANSWERS_AT + status // 100] += 1
         self.response_started = True
         self.expects_continue = False
         self.head = head  # goes with the first piece of body, as ASGI has it: one write instead of two

@@ -5,28 +5,28 @@ The gate waits for Redis only to enter, to claim, and once for a pass that has r
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable
 from typing import assert_never
 
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from waitroom.core.errors import OriginFailure, StoreUnavailable
+from waitroom.core.figures import NUMBERS, POLL_TIME, REQUESTS, observe
 from waitroom.core.judge import Claim, Empty, Enter, Holds, Page, Problem, Proceed, Retry, SmallPage, judge
 from waitroom.core.requests import Kind, kind_of
 from waitroom.core.targets import Free, Guarded, Malformed, Own, TargetRules
 from waitroom.core.tokens import Pass
 from waitroom.edge.bypass import Bypasses
-from waitroom.edge.clients import Client, Clients
-from waitroom.edge.cookies import Header, may_be_shared
+from waitroom.edge.clients import Clients
+from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.headers import REWRITES
-from waitroom.edge.origin import Seen
 from waitroom.edge.own import OwnRoutes, json_headers
 from waitroom.edge.pages import Pages, accepts_gzip
+from waitroom.edge.passage import Passage
 from waitroom.edge.problems import Answer, Problems
-from waitroom.edge.proxy import Proxy, ToClient
+from waitroom.edge.proxy import Proxy
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
 from waitroom.edge.visitor import Desk, Visitor
@@ -39,6 +39,19 @@ PASS = Holds.PASS  # a name of the module is looked up faster than an Enum's mem
 POLL = b"/-/waitroom/status?"
 LONGEST_LEAD_S = 5.0
 PREFLIGHTS = 64
+POLLED, PASSED = REQUESTS["poll"], REQUESTS["pass"]
+TIMED_POLLS = 8
+"""One poll in so many is timed: a poll costs little more than two looks at the clock."""
+DECIDED = {
+    Proceed: REQUESTS["preflight"],
+    Enter: REQUESTS["enter"],
+    Claim: REQUESTS["claim"],
+    Page: REQUESTS["page"],
+    SmallPage: REQUESTS["frame"],
+    Empty: REQUESTS["prefetch"],
+    Problem: REQUESTS["problem"],
+    Retry: REQUESTS["retry"],
+}
 
 log = structlog.get_logger()
 
@@ -56,6 +69,7 @@ class Gate:
         pages: Pages,
         problems: Problems,
         own: OwnRoutes,
+        gauges: list[int],
     ) -> None:
         settings = line.settings
         self.settings = settings
@@ -68,37 +82,49 @@ class Gate:
         self.own = own
         self.rules = TargetRules(settings.guard, settings.bypass.paths)
         self.bypasses = Bypasses(settings.bypass)
-        self.refusals = Refusals(settings.room)
+        self.counts = line.counts
+        self.passage = Passage(line, desk, proxy, problems, own.flood, gauges)
+        self.refusals = Refusals(settings.room, line.counts)
         self.emergency = Emergency(line, desk)
         self._preflights = asyncio.Semaphore(PREFLIGHTS)
         self.status = own.status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = scope["extensions"]["waitroom"].target
+        counts = self.counts
         if target.startswith(POLL) and scope["method"] == "GET":
-            body = self.own.poll(scope["headers"], target, secure=self.clients.is_secure(scope))
+            now_ms = self.line.now_ms()
+            body = self.own.poll(scope["headers"], target, now_ms, secure=self.clients.is_secure(scope))
             if body is not None:
                 await send({"type": "http.response.start", "status": 200, "headers": json_headers(body)})
                 await send({"type": "http.response.body", "body": body})
+                counts[POLLED] = polled = counts[POLLED] + 1
+                if not polled % TIMED_POLLS:
+                    observe(counts, POLL_TIME, self.line.now_ms() - now_ms)
                 return
         client = self.clients.of(scope)
         request = Request(scope, receive, send, client)
         match self.rules.place(request.exchange.target, client.host):
             case Guarded():
                 if self.bypasses.lets_through(client, scope["headers"]):
-                    await self._forward(request, drop=self.bypasses.drops)
+                    counts[REQUESTS["bypass"]] += 1
+                    await self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
                 else:
                     now_ms = int(self.line.now_ms())
                     visitor = self._read(request, now_ms)
                     if visitor.holds is PASS and visitor.pass_ is not None:
+                        counts[PASSED] += 1
                         await self._let_in(request, visitor.pass_, now_ms)
                     else:
                         await self._judge(request, visitor, now_ms)
             case Own(path):
+                counts[REQUESTS["own"]] += 1
                 await self.own.answer(request, path.partition("?")[0])
             case Free():
-                await self._forward(request, drop=self.bypasses.drops)
+                counts[REQUESTS["free"]] += 1
+                await self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
             case Malformed(reason):
+                counts[REQUESTS["malformed"]] += 1
                 await request.answer(self.problems.bad_request(request.asked(), reason))
 
     def _read(self, request: Request, now_ms: int) -> Visitor:
@@ -108,19 +134,23 @@ class Gate:
 
     async def _judge(self, request: Request, visitor: Visitor, now_ms: int) -> None:
         """Without a pass that is good now."""
-        headers = request.scope["headers"]
+        headers, counts = request.scope["headers"], self.counts
         if visitor.pass_ is not None:
             again = await self._revived(visitor.pass_, now_ms)
             if again is not None:
+                counts[PASSED] += 1
                 # The cookie anew: a WebSocket may go on moving the seat's end, and each request would cost that read.
                 await self._let_in(request, again, now_ms, self.desk.set_pass(again, now_ms, secure=request.secure))
                 return
         if self.proxy.headers.has_looped(headers):
             # It lost our cookies on the way here: it would take a place each time round.
-            await self._failed(request, OriginFailure("loop", "the request has passed here before"))
+            counts[REQUESTS["loop"]] += 1
+            await self.passage.failed(request, OriginFailure("loop", "the request has passed here before"))
             return
         request.kind = kind = kind_of(request.scope["method"], headers)
-        match judge(kind, visitor.holds, ticket_in_header=visitor.by_header):
+        decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header)
+        counts[DECIDED[type(decision)]] += 1
+        match decision:
             case Proceed():
                 await self._preflight(request, visitor)
             case Enter(may_take_number):
@@ -155,15 +185,7 @@ class Gate:
         if pass_.valid_from_ms > now_ms:
             return self._let_in_when_valid(request, pass_, now_ms, *fresh)
 
-        def to_client(status: int, headers: Sequence[Header]) -> Sequence[Header]:
-            return fresh or self._renewal(pass_, status, headers, request)
-
-        to_origin = (
-            (b"waitroom-place", b"%d" % pass_.place),
-            (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms),
-        )
-        seen = None if fresh and pass_.provisional else self._seen(pass_)  # the cookie has to come back first
-        return self._forward(request, to_origin=to_origin, to_client=to_client, seen=seen)
+        return self.passage.forward(request, now_ms, pass_, fresh)
 
     async def _preflight(self, request: Request, visitor: Visitor) -> None:
         """To the shop without a pass, so many at a time."""
@@ -171,37 +193,7 @@ class Gate:
             await self._problem(request, visitor)
             return
         async with self._preflights:
-            await self._forward(request, drop=REWRITES)
-
-    def _renewal(self, pass_: Pass, status: int, headers: Sequence[Header], request: Request) -> Sequence[Header]:
-        """The pass anew, where it is due and the answer this visitor's alone, or sends the browser to another host."""
-        now_ms = int(self.line.now_ms())
-        held_ms = self.settings.payment_held if 300 <= status < 400 and leaves(headers, request.client) else 0
-        renewed = self.desk.renewal(pass_, now_ms, at_least_ms=held_ms)
-        if renewed is None:
-            return ()
-        if not held_ms and not pass_.provisional and may_be_shared(headers) and not self.desk.is_urgent(pass_, now_ms):
-            return ()
-        self.line.renew(renewed.generation, renewed.place, renewed.end_ms, confirms=pass_.provisional)
-        if pass_.provisional:
-            self.own.flood.came_back(pass_.generation, pass_.place)
-        return (self.desk.set_pass(renewed, now_ms, secure=request.secure),)
-
-    def _seen(self, pass_: Pass) -> Seen:
-        """Counts whoever has a tunnel or an answer under way as seen; False once the pass has ended for good."""
-
-        def seen() -> bool:
-            nonlocal pass_
-            if self.desk.ended.has(pass_.generation, pass_.place):
-                return False
-            now_ms = int(self.line.now_ms())
-            renewed = self.desk.renewal(pass_, now_ms)
-            if renewed is not None:
-                pass_ = renewed
-                self.line.renew(renewed.generation, renewed.place, renewed.end_ms)
-            return now_ms < pass_.end_ms
-
-        return seen
+            await self.passage.forward(request, int(self.line.now_ms()), drop=REWRITES)
 
     async def _revived(self, pass_: Pass, now_ms: int) -> Pass | None:
         """A pass that has run out while its seat is still counted: the one read that a pass may cost."""
@@ -212,37 +204,6 @@ class Gate:
         except StoreUnavailable:
             return None
         return None if end_ms is None else pass_._replace(end_ms=end_ms)
-
-    async def _forward(
-        self,
-        request: Request,
-        *,
-        to_origin: Sequence[Header] = (),
-        to_client: ToClient = (),
-        drop: frozenset[bytes] = frozenset(),
-        seen: Seen | None = None,
-    ) -> None:
-        try:
-            await self.proxy.forward(
-                request.scope,
-                request.receive,
-                request.send,
-                client=request.client,
-                to_origin=to_origin,
-                to_client=to_client,
-                drop=drop,
-                seen=seen,
-            )
-        except OriginFailure as failure:
-            # The pass outlives the shop's errors: what would have come with its answer comes with ours.
-            more = to_client(failure.status, ()) if callable(to_client) else to_client
-            await self._failed(request, failure, *more)
-
-    async def _failed(self, request: Request, failure: OriginFailure, *more: Header) -> None:
-        """The public sentence, and the cause in the log under the same id."""
-        asked = request.asked()
-        log.warning("origin_failed", kind=failure.kind, cause=failure.detail, request_id=asked.request_id)
-        await request.answer(self.problems.origin_failed(asked, failure), *more)
 
     # Into the line
 
@@ -261,6 +222,7 @@ class Gate:
         if entry is None:
             await self._problem(request, visitor)
         elif entry.admit_ms is None:
+            self.counts[NUMBERS] += 1
             ticket = self.desk.ticket(newcomer.visitor, entry.generation, entry.number, now_ms)
             await self._page(
                 request,
@@ -315,16 +277,3 @@ class Gate:
         await request.answer(
             refuse(asked, facts, enter_url=enter_url), *self.own.cors(request.client, request.scope["headers"])
         )
-
-
-def leaves(headers: Sequence[Header], client: Client) -> bool:
-    """Whether a redirect goes to another host than the one the browser is on."""
-    for name, value in headers:
-        if name == b"location":
-            rest = value.strip()
-            if rest.startswith((b"/", b"?", b"#")) and not rest.startswith((b"//", b"/\\")):
-                return False
-            with suppress(ValueError):
-                host = rest.partition(b"//")[2].partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
-                return bool(host) and host.lower() != client.host.lower()
-    return False

@@ -17,6 +17,8 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from waitroom.core.figures import Figures
+
 # RTSP's and ICE's methods parse too; what llhttp hides is which protocol the request line named.
 REFUSED_METHODS: Final = frozenset(
     b"CONNECT TRACE SOURCE DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN"
@@ -69,9 +71,10 @@ class Limits:
 class EdgeState(ServerState):
     """What the connections of a server share."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, counts: list[int] | None = None) -> None:
         super().__init__()
         self.limits = limits
+        self.counts = Figures().counts if counts is None else counts
         self.draining = False
 
 

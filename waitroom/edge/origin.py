@@ -201,6 +201,11 @@ class OriginPool:
             Phase.CLIENT: limit.client_s / limit.sweep_s,
         }
 
+    @property
+    def open_count(self) -> int:
+        """Connections open, idle ones too."""
+        return len(self._alive)
+
     # Giving out and taking back.
 
     def take(self, max_idle_s: float) -> Connection | None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qs
 
 from waitroom.core.errors import StoreUnavailable
+from waitroom.core.figures import CLAIMS, NUMBERS, ON_THE_SPOT, WAIT, observe
 from waitroom.core.judge import Holds
 from waitroom.core.paths import same_site_path
 from waitroom.core.tokens import Pass, Ticket
@@ -101,6 +102,7 @@ class OwnRoutes:
         """The pass of who came on the spot: provisional until it is seen again. With seats it ends after 30 s."""
         line = self.line
         assert entry.admit_ms is not None
+        line.counts[ON_THE_SPOT] += 1
         self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
         pass_ = self.desk.admitted(
             visitor_id, entry.generation, entry.number, admit_ms=entry.admit_ms, now_ms=int(line.now_ms())
@@ -122,6 +124,9 @@ class OwnRoutes:
             if exchange.peer_lost:
                 return None
             raise
+        line.counts[CLAIMS[claimed.outcome]] += 1
+        if claimed.outcome == "admit" and claimed.admit_ms is not None:
+            observe(line.counts, WAIT, claimed.admit_ms - ticket.issued_ms)
         match claimed.outcome:
             case "admit" | "again" if claimed.admit_ms is not None:
                 now_ms = int(line.now_ms())
@@ -139,14 +144,13 @@ class OwnRoutes:
 
     # The routes
 
-    def poll(self, headers: Sequence[Header], target: bytes, *, secure: bool) -> bytes | None:
+    def poll(self, headers: Sequence[Header], target: bytes, now_ms: float, *, secure: bool) -> bytes | None:
         """The answer to somebody who just waits and asks not to be held: the most frequent request of all, from
         memory. None for everybody else, whom `status` answers.
         """
         snapshot = self.line.snapshot
         if snapshot is None or self._cors:
             return None
-        now_ms = self.line.now_ms()
         ticket, pass_, _ = self.desk.carried(headers, secure=secure, now_ms=int(now_ms))
         if pass_ is not None or not isinstance(ticket, Ticket) or ticket.number < snapshot.state.front:
             return None
@@ -156,7 +160,7 @@ class OwnRoutes:
         if hold_s:
             return None
         self.line.beats.note(ticket.number)
-        return self.status.waiting_json(ticket, shown)
+        return self.status.waiting_json(ticket, shown, now_ms)
 
     async def _status(self, request: Request) -> None:
         visitor = self._visitor(request)
@@ -208,6 +212,7 @@ class OwnRoutes:
     def _joined(self, newcomer: Newcomer, entry: Entry, request: Request) -> tuple[Visitor, list[Header]]:
         now_ms = int(self.line.now_ms())
         if entry.admit_ms is None:
+            self.line.counts[NUMBERS] += 1
             ticket = self.desk.ticket(newcomer.visitor, entry.generation, entry.number, now_ms)
             visitor = Visitor(Holds.WAITING, ticket, None, request.secure, False)
             token = self.desk.tokens.sign_ticket(ticket).encode()

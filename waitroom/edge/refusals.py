@@ -4,6 +4,7 @@ from collections import Counter
 
 import structlog
 
+from waitroom.core.figures import REFUSED
 from waitroom.core.requests import Kind
 
 MOST_PATHS = 200
@@ -15,14 +16,16 @@ log = structlog.get_logger()
 class Refusals:
     """Counts into `findings`. Bounded: paths beyond the first 200 of a worker's life are counted together."""
 
-    def __init__(self, room: str) -> None:
+    def __init__(self, room: str, counts: list[int]) -> None:
         self._room = room
+        self._counts = counts
         self._known: set[str] = set()
 
     def count(self, findings: Counter[str], kind: Kind | None, target: bytes) -> None:
         """Documents in line are no finding; everything else is, and its first time goes to the log."""
         if kind is None or kind is Kind.DOCUMENT:
             return
+        self._counts[REFUSED[kind.value]] += 1
         path = target.partition(b"?")[0][:LONGEST_PATH].decode("latin-1")
         what = f"refused {kind.value} {path}"
         if what not in self._known:

@@ -32,9 +32,10 @@ class EdgeServer(uvicorn.Server):
         stop_delay_ms: int,
         on_start: Callable[[], None] | None,
         on_stop: Callable[[], Awaitable[None]] | None,
+        counts: list[int] | None,
     ) -> None:
         super().__init__(config)
-        self.server_state = EdgeState(limits)
+        self.server_state = EdgeState(limits, counts)
         self.edge = self.server_state
         self.stop_delay_ms = stop_delay_ms
         self.on_start = on_start
@@ -88,11 +89,12 @@ def make_server(
     stop_limit_s: int = 30,
     on_start: Callable[[], None] | None = None,
     on_stop: Callable[[], Awaitable[None]] | None = None,
+    counts: list[int] | None = None,
 ) -> EdgeServer:
     """A server for `await server.serve(sockets=[...])` with bound sockets.
 
     `on_start` is called when it accepts; `on_stop` at the beginning of a stop; requests under way have
-    `stop_limit_s` to end after the listener closed.
+    `stop_limit_s` to end after the listener closed. Answers are counted into `counts` (waitroom.core.figures).
     """
     config = uvicorn.Config(
         cast(Any, app),
@@ -110,5 +112,10 @@ def make_server(
         timeout_graceful_shutdown=stop_limit_s,
     )
     return EdgeServer(
-        config, limits=limits or Limits(), stop_delay_ms=stop_delay_ms, on_start=on_start, on_stop=on_stop
+        config,
+        limits=limits or Limits(),
+        stop_delay_ms=stop_delay_ms,
+        on_start=on_start,
+        on_stop=on_stop,
+        counts=counts,
     )

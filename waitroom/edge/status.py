@@ -143,7 +143,7 @@ class Status:
             server_time_ms=int(self.line.now_ms()),
         )
 
-    def waiting_json(self, ticket: Ticket, shown: int | None) -> bytes | None:
+    def waiting_json(self, ticket: Ticket, shown: int | None, now_ms: float) -> bytes | None:
         """`facts` of somebody who waits, as JSON, without making them: the answer that is given most. A test holds the
         two together. None before the first snapshot.
         """
@@ -163,7 +163,7 @@ class Status:
             hold_s,
             shared.message_json,
             shared.change_json if ticket.issued_ms < shared.changed_ms else b"null",
-            iso_time(int(self.line.now_ms())),
+            iso_time(int(now_ms)),
         )
 
     def _figures(

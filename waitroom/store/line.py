@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import structlog
 
 from waitroom.core.errors import StoreUnavailable
+from waitroom.core.figures import STORE_TIME, observe
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, write_limits
 from waitroom.core.presence import Beats, epoch_of
@@ -45,6 +46,7 @@ class Line:
     ) -> None:
         self.settings = settings
         self.room = room
+        self.counts = room.counts
         self.worker = secrets.token_hex(8)
         self.snapshot: Snapshot | None = None
         self.held = HeldPolls()
@@ -97,6 +99,12 @@ class Line:
     def is_well(self) -> bool:
         """The last round of the loop went well. While not, only the loop calls Redis."""
         return self._circuit.is_closed
+
+    @property
+    def away_since_ms(self) -> int:
+        """Since when Redis has not answered (ms, Redis time); 0 if it does."""
+        away_s = time.monotonic() - self._synced_at
+        return int(self.now_ms() - away_s * 1000) if away_s >= AWAY_S else 0
 
     def now_ms(self) -> float:
         """Redis time, as this worker knows it."""
@@ -194,6 +202,7 @@ class Line:
             raise
         heard_at = time.monotonic()
         self._offset_ms = snapshot.now_ms - (sent_at + heard_at) / 2 * 1000
+        observe(self.counts, STORE_TIME, (heard_at - sent_at) * 1000)
         self._hear(heard_at)
         self.snapshot = snapshot
         self._generation = snapshot.state.generation

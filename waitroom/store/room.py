@@ -1,11 +1,13 @@
 """The verbs of a room: each is one script, one atomic step. Values in, values out; no memory of its own."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from waitroom.core.errors import StoreUnavailable, WaitroomError
+from waitroom.core.figures import STORE_CALLS, STORE_ERRORS, Figures
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, State, read_limits, read_state, write_limits
 from waitroom.core.presence import EPOCH_MS, chunk_of
@@ -109,14 +111,28 @@ def pairs(flat: Sequence[bytes]) -> dict[str, str]:
 class Room:
     """One room in one Redis. A verb that cannot be done raises StoreUnavailable, AdoptNeeded or GenerationGone."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, counts: list[int] | None = None) -> None:
         self.client = client
         self.keys = Keys(name)
+        self.counts = Figures().counts if counts is None else counts
 
     @classmethod
-    def connect(cls, url: str, name: str) -> "Room":
-        """Makes no connection yet."""
-        return cls(connect(url), name)
+    def connect(cls, url: str, name: str, counts: list[int] | None = None) -> "Room":
+        """Makes no connection yet. Calls and errors are counted into `counts` (waitroom.core.figures)."""
+        return cls(connect(url), name, counts)
+
+    async def _run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
+        with self._counted(verb):
+            return await run(self.client, verb, keys, args)
+
+    @contextmanager
+    def _counted(self, verb: str) -> Iterator[None]:
+        self.counts[STORE_CALLS[verb]] += 1
+        try:
+            yield
+        except StoreUnavailable:
+            self.counts[STORE_ERRORS[verb]] += 1
+            raise
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -125,7 +141,7 @@ class Room:
         """A fresh room, where none is. Until `wait_ms` have passed it answers *wait*: who remembers may adopt."""
         fields = flatten(write_limits(limits))
         keys = [self.keys.state, self.keys.init, self.keys.log]
-        reply = await run(self.client, "create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
+        reply = await self._run("create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
         return reply[0].decode()  # type: ignore[no-any-return]
 
     async def adopt(
@@ -141,7 +157,7 @@ class Room:
         args: list[Value] = ["", seats, session_idle_ms, len(granted)]
         for seat in granted:
             args += (f"{seat.generation}:{seat.place}", seat.end_ms)
-        reply = await run(self.client, "adopt", keys, [*args, *flatten(fields)])
+        reply = await self._run("adopt", keys, [*args, *flatten(fields)])
         return bool(reply[0] == b"ok")
 
     async def enter(
@@ -162,7 +178,7 @@ class Room:
                 *self.keys.claims(generation, chunk),
                 *self.keys.claims(generation, chunk + 1),
             ]
-            reply = await run(self.client, "enter", keys, [generation, chunk, seat_ms, *args])
+            reply = await self._run("enter", keys, [generation, chunk, seat_ms, *args])
             if reply[0] != b"stale":
                 break
             chunk = chunk_of(int(reply[1]))
@@ -197,7 +213,7 @@ class Room:
         args: list[Value] = [generation, seat_ms, repeat_ms]
         for place, visitor in claimants:
             args += (place, visitor, index[chunk_of(place)])
-        created, *flat = checked(await run(self.client, "claim", keys, args))
+        created, *flat = checked(await self._run("claim", keys, args))
         claims = []
         for what, value in zip(flat[::2], flat[1::2], strict=True):
             outcome = what.decode()
@@ -237,7 +253,7 @@ class Room:
             args += (f"{renewal.generation}:{renewal.place}", renewal.end_ms)
         for beat in beats:
             args += (beat.offset, beat.bits)
-        now_ms, holder, seats, door, workers, ended, blob, *flat = checked(await run(self.client, "sync", keys, args))
+        now_ms, holder, seats, door, workers, ended, blob, *flat = checked(await self._run("sync", keys, args))
         state = read_state(pairs(flat))
         table = EMPTY
         if blob:
@@ -255,7 +271,7 @@ class Room:
         for chunk in chunks:
             keys.append(self.keys.claims(generation, chunk)[1])
             keys += [self.keys.beat(generation, epoch, chunk) for epoch in epochs]
-        door, *flat = checked(await run(self.client, "look", keys, [generation, len(epochs), door_from]))
+        door, *flat = checked(await self._run("look", keys, [generation, len(epochs), door_from]))
         looks = [Look(seen, claimed) for seen, claimed in zip(flat[::2], flat[1::2], strict=True)]
         return [int(place) for place in door], looks
 
@@ -267,7 +283,7 @@ class Room:
         for chunk in range(chunk_of(lapsed), chunk_of(front)):
             keys += self.keys.claims(generation, chunk)
         args: list[Value] = [generation, worker, front, lapsed, soon, keep_ms, table.encode(), secrets.token_hex(6)]
-        reply = await run(self.client, "release", keys, args)
+        reply = await self._run("release", keys, args)
         if reply[0] in (b"lost", b"gap", b"refused"):
             return reply[0].decode()  # type: ignore[no-any-return]
         checked(reply)
@@ -275,7 +291,8 @@ class Room:
 
     async def seat_end(self, generation: str, place: int, *, now_ms: float) -> int | None:
         """The end (ms) of a seat that is still counted, else None."""
-        end = await read_score(self.client, self.keys.active, f"{generation}:{place}")
+        with self._counted("seat_end"):
+            end = await read_score(self.client, self.keys.active, f"{generation}:{place}")
         return int(end) if end is not None and end > now_ms else None
 
     async def note(self, findings: Mapping[str, int]) -> None:
@@ -283,12 +300,12 @@ class Room:
         args: list[Value] = ["", MOST_FINDINGS]
         for what, times in findings.items():
             args += (what, times)
-        await run(self.client, "note", [self.keys.state, self.keys.findings], args)
+        await self._run("note", [self.keys.state, self.keys.findings], args)
 
     async def configure(self, fields: Mapping[str, str], *, by: str, digest: str = "", generation: str = "") -> Change:
         """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force."""
         args: list[Value] = [generation, by, digest, *flatten(fields)]
-        applied, *flat = checked(await run(self.client, "configure", [self.keys.state, self.keys.log], args))
+        applied, *flat = checked(await self._run("configure", [self.keys.state, self.keys.log], args))
         before = pairs(flat)
         after = before | dict(fields) if applied else before
         return Change(bool(applied), read_limits(before), read_limits(after), before["message"], after["message"])
@@ -299,7 +316,7 @@ class Room:
         keys = [self.keys.state, self.keys.log, *self.keys.door(state.generation)]
         for chunk in range(chunk_of(state.lapsed), chunk_of(state.front) + 1):
             keys += self.keys.claims(state.generation, chunk)
-        checked(await run(self.client, "reset", keys, [state.generation, generation, by, keep_ms]))
+        checked(await self._run("reset", keys, [state.generation, generation, by, keep_ms]))
         return generation
 
 

@@ -1,0 +1,144 @@
+"""The way to the shop and back: what goes along with a pass, its renewal, and what is counted on the way."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from waitroom.core.errors import OriginFailure
+from waitroom.core.figures import (
+    FIRST_BYTE,
+    NOT_THE_SHOPS,
+    ORIGIN_ANSWERS_AT,
+    ORIGIN_FAILED_MS,
+    ORIGIN_FAILURES,
+    ORIGIN_OK_MS,
+    observe,
+)
+from waitroom.core.tokens import Pass
+from waitroom.edge.clients import Client
+from waitroom.edge.cookies import Header, may_be_shared
+from waitroom.edge.flood import Flood
+from waitroom.edge.origin import Seen
+from waitroom.edge.problems import Problems
+from waitroom.edge.proxy import NOTHING, Proxy
+from waitroom.edge.request import Request
+from waitroom.edge.visitor import Desk
+from waitroom.store.line import Line
+
+log = structlog.get_logger()
+
+
+class Passage:
+    def __init__(
+        self, line: Line, desk: Desk, proxy: Proxy, problems: Problems, flood: Flood, gauges: list[int]
+    ) -> None:
+        self.line = line
+        self.desk = desk
+        self.proxy = proxy
+        self.problems = problems
+        self.flood = flood
+        self.counts = line.counts
+        self.gauges = gauges
+
+    async def forward(
+        self,
+        request: Request,
+        begun_ms: int,
+        pass_: Pass | None = None,
+        fresh: Sequence[Header] = (),
+        *,
+        drop: frozenset[bytes] = NOTHING,
+    ) -> None:
+        """Whose `pass_` it is gets it anew with the answer: `fresh`, or when it is due. `drop` as in `Proxy.forward`;
+        `begun_ms` is when the request was begun with, in Redis time.
+        """
+        to_origin: Sequence[Header] = ()
+        seen: Seen | None = None
+        if pass_ is not None:
+            to_origin = (
+                (b"waitroom-place", b"%d" % pass_.place),
+                (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms),
+            )
+            if not (fresh and pass_.provisional):  # the cookie has to come back first
+                seen = self._seen(pass_)
+
+        def to_client(status: int, headers: Sequence[Header]) -> Sequence[Header]:
+            """The shop's answer begins."""
+            now_ms = int(self.line.now_ms())
+            counts = self.counts
+            counts[ORIGIN_ANSWERS_AT + status // 100] += 1
+            observe(counts, FIRST_BYTE, now_ms - begun_ms)
+            self.gauges[ORIGIN_OK_MS] = now_ms
+            return fresh if fresh or pass_ is None else self._renewal(pass_, now_ms, status, headers, request)
+
+        try:
+            await self.proxy.forward(
+                request.scope,
+                request.receive,
+                request.send,
+                client=request.client,
+                to_origin=to_origin,
+                to_client=to_client,
+                drop=drop,
+                seen=seen,
+            )
+        except OriginFailure as failure:
+            # The pass outlives the shop's errors: what would have come with its answer comes with ours.
+            now_ms = int(self.line.now_ms())
+            self.counts[ORIGIN_FAILURES[failure.kind]] += 1
+            if failure.kind not in NOT_THE_SHOPS:
+                self.gauges[ORIGIN_FAILED_MS] = now_ms
+            if pass_ is not None and not fresh:
+                fresh = self._renewal(pass_, now_ms, failure.status, (), request)
+            await self.failed(request, failure, *fresh)
+
+    async def failed(self, request: Request, failure: OriginFailure, *more: Header) -> None:
+        """The public sentence, and the cause in the log under the same id."""
+        asked = request.asked()
+        log.warning("origin_failed", kind=failure.kind, cause=failure.detail, request_id=asked.request_id)
+        await request.answer(self.problems.origin_failed(asked, failure), *more)
+
+    def _renewal(
+        self, pass_: Pass, now_ms: int, status: int, headers: Sequence[Header], request: Request
+    ) -> Sequence[Header]:
+        """The pass anew, where it is due and the answer this visitor's alone, or sends the browser to another host."""
+        held_ms = self.line.settings.payment_held if 300 <= status < 400 and leaves(headers, request.client) else 0
+        renewed = self.desk.renewal(pass_, now_ms, at_least_ms=held_ms)
+        if renewed is None:
+            return ()
+        if not held_ms and not pass_.provisional and may_be_shared(headers) and not self.desk.is_urgent(pass_, now_ms):
+            return ()
+        self.line.renew(renewed.generation, renewed.place, renewed.end_ms, confirms=pass_.provisional)
+        if pass_.provisional:
+            self.flood.came_back(pass_.generation, pass_.place)
+        return (self.desk.set_pass(renewed, now_ms, secure=request.secure),)
+
+    def _seen(self, pass_: Pass) -> Seen:
+        """Counts whoever has a tunnel or an answer under way as seen; False once the pass has ended for good."""
+
+        def seen() -> bool:
+            nonlocal pass_
+            if self.desk.ended.has(pass_.generation, pass_.place):
+                return False
+            now_ms = int(self.line.now_ms())
+            renewed = self.desk.renewal(pass_, now_ms)
+            if renewed is not None:
+                pass_ = renewed
+                self.line.renew(renewed.generation, renewed.place, renewed.end_ms)
+            return now_ms < pass_.end_ms
+
+        return seen
+
+
+def leaves(headers: Sequence[Header], client: Client) -> bool:
+    """Whether a redirect goes to another host than the one the browser is on."""
+    for name, value in headers:
+        if name == b"location":
+            rest = value.strip()
+            if rest.startswith((b"/", b"?", b"#")) and not rest.startswith((b"//", b"/\\")):
+                return False
+            with suppress(ValueError):
+                host = rest.partition(b"//")[2].partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
+                return bool(host) and host.lower() != client.host.lower()
+    return False
