@@ -208,6 +208,7 @@ class Gateway:
         self.folder = folder
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
         self.environment |= {"WAITROOM_LOG": "json", "WAITROOM_STOP_DELAY": "0s", "PYTHONPATH": str(ROOT)}
+        self.environment |= {"WAITROOM_ADMIN_LISTEN": "off"}
         self.environment |= {f"WAITROOM_{name.upper()}": value for name, value in settings.items()}
         self.log = folder / "gateway.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -255,7 +256,7 @@ class Gateway:
         return [int(pid) for pid in path.read_text().split()]
 
     def workers(self) -> list[int]:
-        return [pid for pid in self.children() if b"redis" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in self.children() if b"serve.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     async def stop(self) -> int:
         """SIGTERM, and the exit status."""

@@ -17,7 +17,7 @@ from waitroom.core.errors import ConfigError
 from waitroom.core.settings import Settings
 
 PREFIX = "WAITROOM_"
-SECRETIVE = frozenset({"secret", "redis_url", "bypass"})  # their values are never shown
+SECRETIVE = frozenset({"secret", "admin_token", "redis_url", "bypass"})  # their values are never shown
 SHOWN_LENGTH = 80
 SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.+)?)|PORT_\d+_(TCP|UDP).*")
 

@@ -23,6 +23,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "worker_killed": "a worker did not stop in time",
     "worker_failed": "a worker ends with an error",
     "workers_do_not_start": "none was ever ready: the gateway gives up",
+    "admin_ready": "the admin process takes requests",
+    "admin_failed": "the admin process ends with an error",
+    "admin_ended": "the admin process ended unasked; it is started again",
+    "admin_refused": "a request to the admin API without the right token; said at most once a second",
+    "admin_did": "an operator changed the room by the admin API",
     "stopping": "a stop was asked for",
     "stopping_failed": "an error at the beginning of a stop",
     "close_cut_short": "a worker ended before its last sync was through",
@@ -145,6 +150,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every secret among the settings, as text, longest first; a password also as it stands in its URL."""
     found = [key.get_secret_value() for key in (*settings.secret, *settings.shop_secret)]
     found += [secret.get_secret_value() for _, secret in settings.bypass.headers]
+    found += [settings.admin_token.get_secret_value()] if settings.admin_token is not None else []
     if settings.redis_url is not None:
         parts = urlsplit(settings.redis_url.get_secret_value())
         found += [parts.password or "", unquote(parts.password or "")]

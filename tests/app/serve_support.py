@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from waitroom import log
+from waitroom.core.figures import READY, Figures
 from waitroom.core.settings import Settings
 from waitroom.serve import run
 
@@ -20,6 +21,10 @@ class App:
         self.fresh_store = fresh_store
         self.stop_asked = asyncio.Event()
         self.opened = False
+        self.figures = Figures()
+
+    def look(self) -> None:
+        self.figures.gauges[READY] = 1
 
     async def open(self) -> None:
         self.opened = True
@@ -66,7 +71,7 @@ def create_broken(settings: Settings, *, fresh_store: bool) -> App:
 
 def main(settings_json: str, app: str) -> int:
     values = json.loads(settings_json)
-    settings = Settings(**{**values, "data_dir": Path(values["data_dir"])})
+    settings = Settings(**{"admin_listen": "off", **values, "data_dir": Path(values["data_dir"])})
     log.set_up(settings)
     return run(settings, announce=lambda line: print(line, flush=True), app=f"tests.app.serve_support:{app}")
 

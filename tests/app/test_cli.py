@@ -308,12 +308,13 @@ def wait_until_ready(address: str) -> None:
 def test_run_says_what_it_does_and_stops_in_order(command: Command, shop: str, tmp_path: Path) -> None:
     """From the command line to a page in line, a live change, and the end, with logs that a program can read."""
     given = {"ORIGIN": shop, "DATA_DIR": str(tmp_path), "PORT": "0", "RATE": "0", "STOP_DELAY": "0", "LOG": "json"}
+    given["ADMIN_LISTEN"] = "127.0.0.1:0"
     environ = os.environ | {f"WAITROOM_{name}": text for name, text in given.items()}
     run = [sys.executable, "-m", "waitroom", "run"]
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as gateway:
         assert gateway.stdout is not None
         try:
-            said = [gateway.stdout.readline() for _ in range(3)]
+            said = [gateway.stdout.readline() for _ in range(4)]
             address = said[0].split()[-1]
             wait_until_ready(address)
             page = urllib.request.Request(f"{address}/shoes", headers={"accept": "text/html"})
@@ -328,6 +329,7 @@ def test_run_says_what_it_does_and_stops_in_order(command: Command, shop: str, t
     assert said[0].startswith("Listening on http://127.0.0.1:")
     assert said[1] == f"Guarding /* of {shop} at 0\n"
     assert said[2] == f"Keeping the line in an embedded Redis in {tmp_path}\n"
+    assert said[3].startswith("Metrics and health on http://127.0.0.1:")
     assert (refused.value.code, status["hold"], status["issued"], status["workers"]) == (503, True, 1, 1)
     assert gateway.returncode == 0
     assert {"room_created", "stopping"} <= {json.loads(line)["event"] for line in logged.splitlines()}

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from waitroom.config import example_file, load, variables
 from waitroom.core.errors import ConfigError
 from waitroom.core.parse import Between, duration_text, parse_duration_ms
-from waitroom.core.settings import Bypass, Origin, Rate, Settings
+from waitroom.core.settings import Bypass, Listen, Origin, Rate, Settings
 
 KEY = "k" * 32
 WITH_BOUNDS = [
@@ -185,6 +185,53 @@ def test_what_is_no_host_is_refused(text: str) -> None:
     assert fault.endswith("is not a host; write it like shop.internal or shop.internal:8443")
 
 
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [
+        ("127.0.0.1:8081", Listen("127.0.0.1", 8081)),
+        ("0.0.0.0:0", Listen("0.0.0.0", 0)),
+        ("[::1]:9000", Listen("::1", 9000)),
+        ("admin.shop.example:65535", Listen("admin.shop.example", 65535)),
+        ("off", None),
+        ("", None),
+        (" off ", None),
+    ],
+)
+def test_the_admin_address_is_a_host_and_a_port_or_off(text: str, listen: Listen | None) -> None:
+    assert read(admin_listen=text).admin_listen == listen
+    assert listen is None or read(admin_listen=str(listen)).admin_listen == listen
+
+
+@pytest.mark.parametrize("text", ["8081", ":8081", "::1:8081", "127.0.0.1", "a b:1", "127.0.0.1:65536", "x:-1", "on"])
+def test_what_is_no_admin_address_is_refused(text: str) -> None:
+    (fault,) = faults(admin_listen=text)
+
+    assert fault.endswith("is not an address and a port; write it like 127.0.0.1:8081 or [::1]:8081, or off")
+
+
+def test_the_admin_listener_is_neither_at_the_public_port_nor_taken_for_the_shop() -> None:
+    (same,) = faults(port="8081")
+    assert same.startswith("WAITROOM_ADMIN_LISTEN (127.0.0.1:8081) has the port of the public address")
+    for origin in ("http://127.0.0.1:8081", "http://localhost:8081", "http://[::1]:8081"):
+        (shop,) = faults(origin=origin, admin_listen="0.0.0.0:8081")
+        assert "shoppers would meet it as the shop" in shop
+    assert read(port="8081", admin_listen="off").port == 8081
+    assert read(port="0", admin_listen="127.0.0.1:0").port == 0
+    assert read(origin="http://shop:8081").origin.port == 8081
+
+
+def test_an_admin_token_is_long_and_fits_into_a_header() -> None:
+    token = read(admin_token=" " + KEY[:32] + " ").admin_token
+    assert token is not None
+    assert token.get_secret_value() == KEY[:32]
+    assert read(admin_token="").admin_token is None
+    assert faults(admin_token=KEY[:31]) == ["WAITROOM_ADMIN_TOKEN has 31 characters; use 32 or more"]
+    for text in (KEY + " x", KEY + "ä", KEY + '"'):
+        (fault,) = faults(admin_token=text)
+        assert fault.startswith("WAITROOM_ADMIN_TOKEN holds what no header can carry")
+        assert KEY not in fault
+
+
 def test_certificates_are_for_https_and_a_key_for_a_certificate() -> None:
     assert faults(origin_ca="/ca.pem") == [
         "WAITROOM_ORIGIN_CA and _CERT are for https: WAITROOM_ORIGIN (http://shop:80) speaks no TLS"
@@ -266,6 +313,7 @@ def test_no_message_holds_a_secret(secret: str) -> None:
     environ = {
         "WAITROOM_ORIGIN": f"http://shop:{secret}@host",
         "WAITROOM_SECRET": secret[:20],
+        "WAITROOM_ADMIN_TOKEN": secret[:20],
         "WAITROOM_REDIS_URL": f"redis//:{secret}@redis:6379",
         "WAITROOM_BYPASS": f"/x,header:X Monitor={secret},Header:X={secret}",
         "WAITROOM_PUBLIC_URL": f"https://user:{secret}@shop",
@@ -274,15 +322,17 @@ def test_no_message_holds_a_secret(secret: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(environ)
 
-    assert len(caught.value.faults) >= 5
+    assert len(caught.value.faults) >= 6
     for part in [secret, *(piece for piece in secret.split(",") if len(piece) > 4)]:
         assert part[:20] not in str(caught.value)
 
 
 def test_settings_print_no_secret() -> None:
-    settings = read(secret=KEY, redis_url="redis://:hunter2@redis", bypass="header:X-Monitor=0123456789abcdef")
+    given = {"secret": KEY, "redis_url": "redis://:hunter2@redis", "bypass": "header:X-Monitor=0123456789abcdef"}
+    settings = read(**given, admin_token="t" * 32)
 
-    assert not any(secret in repr(settings) + str(settings) for secret in (KEY, "hunter2", "0123456789abcdef"))
+    secrets = (KEY, "hunter2", "0123456789abcdef", "t" * 32)
+    assert not any(secret in repr(settings) + str(settings) for secret in secrets)
 
 
 def test_the_example_file_reads_back_and_names_every_setting() -> None:

@@ -118,7 +118,22 @@ def test_the_pod_knows_no_service_links_and_asks_the_right_probes() -> None:
     assert spec["enableServiceLinks"] is False
     assert container["readinessProbe"]["httpGet"]["path"] == "/-/waitroom/ready"
     assert container["livenessProbe"]["httpGet"]["path"] == "/-/waitroom/live"
-    assert container["ports"][0]["containerPort"] == int(documents()["ConfigMap", "waitroom"]["data"]["WAITROOM_PORT"])
+    given = documents()["ConfigMap", "waitroom"]["data"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert ports == {"http": given["WAITROOM_PORT"], "admin": given["WAITROOM_ADMIN_LISTEN"].rpartition(":")[2]}
+
+
+def test_the_admin_port_is_never_published_with_the_public_one() -> None:
+    """In compose it is bound to the machine itself; in Kubernetes no service has it, and only monitoring reaches it."""
+    gateway = yaml.safe_load((CHECKOUT / "deploy" / "compose.yaml").read_text())["services"]["gateway"]
+    services = [document for (kind, _), document in documents().items() if kind == "Service"]
+    rules = documents()["NetworkPolicy", "waitroom"]["spec"]["ingress"]
+
+    assert gateway["ports"] == ["8080:8080", "127.0.0.1:8081:8081"]
+    assert gateway["environment"] == {"WAITROOM_ADMIN_LISTEN": "0.0.0.0:8081"}
+    assert not [port for service in services for port in service["spec"]["ports"] if port.get("targetPort") == "admin"]
+    assert [[port["port"] for port in rule["ports"]] for rule in rules if "from" not in rule] == [["http"]]
+    assert [[port["port"] for port in rule["ports"]] for rule in rules if "from" in rule] == [["admin"]]
 
 
 def test_a_stop_is_given_longer_than_it_takes() -> None:

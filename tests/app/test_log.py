@@ -15,6 +15,7 @@ from waitroom.core.settings import Settings
 from waitroom.log import EVENTS, set_up
 
 KEY = "k" * 40
+TOKEN = "t" * 40
 MONITOR = "monitor-0123456789"
 
 
@@ -27,6 +28,7 @@ def out() -> Iterator[io.StringIO]:
     settings: dict[str, Any] = {
         "origin": "http://shop",
         "secret": KEY,
+        "admin_token": TOKEN,
         "redis_url": "redis+sentinel://:hunter%20two@one,two/m?password=again-and-again&sentinel_password=watching",
         "bypass": f"header:X-Monitor={MONITOR}",
         "log": "json",
@@ -92,7 +94,7 @@ def test_a_field_that_could_let_a_reader_in_is_hidden_by_its_name(out: io.String
     assert (line[name], line["inside"], line["pass_seconds"]) == ("***", {name: "***"}, 3)
 
 
-@pytest.mark.parametrize("secret", [KEY, MONITOR, "hunter%20two", "hunter two", "again-and-again", "watching"])
+@pytest.mark.parametrize("secret", [KEY, TOKEN, MONITOR, "hunter%20two", "hunter two", "again-and-again", "watching"])
 def test_a_secret_of_the_settings_is_hidden_wherever_it_turns_up(out: io.StringIO, secret: str) -> None:
     log = structlog.get_logger()
     log.info("odd", detail=f"before {secret} after", deep=[{"a": (secret,)}], raw=secret.encode())

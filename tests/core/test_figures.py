@@ -5,13 +5,13 @@ import pytest
 from waitroom.core import figures
 from waitroom.core.figures import COUNTS, GAUGES, Figures, Histogram, observe
 
-HISTOGRAM = Histogram(0, (1, 10, 100))
+HISTOGRAM = Histogram(0, (1, 10, 100), 4)
 
 
 def places_of(value: object) -> list[int]:
     match value:
-        case Histogram(start, _):
-            return list(range(start, value.sum_at + 1))
+        case Histogram(start, _, sum_at):
+            return list(range(start, sum_at + 1))
         case dict():
             return list(value.values())
         case _:

@@ -3,10 +3,13 @@
 Faults are ValueErrors as in `waitroom.core.parse`.
 """
 
+import ipaddress
 import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+LOCAL_ZONES = frozenset(("localhost", "local", "internal", "test", "svc"))
+LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9A-Za-z._-]{1,253})):([0-9]{1,5})")
 HOST_NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 
@@ -22,6 +25,52 @@ class Origin(NamedTuple):
             return f"unix:{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+
+class Listen(NamedTuple):
+    """An address to listen on; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(value: object) -> object:
+    """`127.0.0.1:8081`, `[::1]:8081`, `name:8081`; nothing for `off` or if empty."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in ("", "off"):
+        return None
+    found = LISTEN.fullmatch(text)
+    if found is None or int(found[3]) > 65535:
+        raise ValueError("is not an address and a port; write it like 127.0.0.1:8081 or [::1]:8081, or off")
+    return Listen(found[1] or found[2], int(found[3]))
+
+
+def leads_to(origin: Origin, listen: Listen) -> bool:
+    """Whether a connection to the origin would arrive there, as far as the text of both can tell."""
+    if origin.scheme == "unix" or origin.port != listen.port:
+        return False
+    local = {"localhost", "127.0.0.1", "::1"}
+    return origin.host == listen.host or (origin.host in local and listen.host in local | {"0.0.0.0", "::"})  # noqa: S104
+
+
+def is_local_name(host_field: str, own: str = "") -> bool:
+    """Whether a Host field is an address, `own`, or a name that public DNS never has: one label, or a reserved last
+    one (RFC 6761, RFC 6762, .internal), or that of a Kubernetes service.
+    """
+    parts = split_address(f"http://{host_field}")
+    if parts is None or parts.netloc != host_field or more_than_host(parts) or parts.hostname is None:
+        return False
+    name = parts.hostname.rstrip(".")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == own.lower() or "." not in name or name.rpartition(".")[2] in LOCAL_ZONES
+    return True
 
 
 def split_address(text: str) -> SplitResult | None:

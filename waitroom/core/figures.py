@@ -19,10 +19,7 @@ class Histogram(NamedTuple):
 
     start: int
     bounds_ms: tuple[float, ...]
-
-    @property
-    def sum_at(self) -> int:
-        return self.start + len(self.bounds_ms) + 1
+    sum_at: int
 
 
 class Layout:
@@ -40,7 +37,7 @@ class Layout:
 
     def histogram(self, *bounds_ms: float) -> Histogram:
         start, self.size = self.size, self.size + len(bounds_ms) + 2
-        return Histogram(start, bounds_ms)
+        return Histogram(start, bounds_ms, self.size - 1)
 
 
 _counts: Final = Layout()
@@ -117,6 +114,8 @@ class Report(NamedTuple):
 
 def observe(counts: list[int], histogram: Histogram, ms: float) -> None:
     """Add one value; below 0, which a clock set back can make of a span, counts as 0."""
-    ms = max(0.0, ms)
-    counts[histogram.start + bisect_left(histogram.bounds_ms, ms)] += 1
-    counts[histogram.sum_at] += int(ms * 1000)
+    start, bounds_ms, sum_at = histogram
+    if ms < 0:
+        ms = 0.0
+    counts[start + bisect_left(bounds_ms, ms)] += 1
+    counts[sum_at] += int(ms * 1000)

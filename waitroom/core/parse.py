@@ -16,6 +16,7 @@ from pydantic import SecretStr
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 SECRET_LENGTH = 32
 HEADER_SECRET_LENGTH = 16
 SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -199,6 +200,20 @@ def parse_secrets(value: object) -> object:
         if len(key) < SECRET_LENGTH:
             raise ValueError(f"has {len(key)} characters in key {index}; use {SECRET_LENGTH} or more")
     return tuple(SecretStr(key) for key in keys)
+
+
+def parse_token(value: object) -> object:
+    """A bearer token, or nothing. The message never shows it."""
+    if not isinstance(value, (str, SecretStr)):
+        return value
+    text = (value.get_secret_value() if isinstance(value, SecretStr) else value).strip()
+    if not text:
+        return None
+    if not TOKEN.fullmatch(text):
+        raise ValueError("holds what no header can carry; use letters, digits and - . _ ~ + /")
+    if len(text) < SECRET_LENGTH:
+        raise ValueError(f"has {len(text)} characters; use {SECRET_LENGTH} or more")
+    return SecretStr(text)
 
 
 def parse_bypass(value: object) -> object:

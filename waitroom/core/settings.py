@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from waitroom.core.addresses import (
+    Listen,
     Origin,
+    leads_to,
     parse_cookie_domain,
     parse_host,
+    parse_listen,
     parse_origin,
     parse_origins,
     parse_public_url,
@@ -38,11 +41,12 @@ from waitroom.core.parse import (
     parse_rate,
     parse_secrets,
     parse_switch,
+    parse_token,
     split_list,
 )
 from waitroom.core.redis_url import parse_redis_url
 
-__all__ = ["Bypass", "Network", "Origin", "Rate", "Settings"]
+__all__ = ["Bypass", "Listen", "Network", "Origin", "Rate", "Settings"]
 
 SECOND = 1000
 MINUTE = 60 * SECOND
@@ -163,6 +167,12 @@ class Settings(BaseModel):
     ] = setting("127.0.0.1", "The address to listen on.")
     port: Annotated[Integer, between(0, 65535)] = setting("8080", "The port to listen on; `0` takes a free one.")
     workers: Annotated[Integer, between(1, 64)] = setting("1", "Gateway processes.")
+    admin_listen: Annotated[Listen | None, BeforeValidator(parse_listen)] = setting(
+        "127.0.0.1:8081", "Where metrics, health and the admin API are, never on the public address; `off` for none."
+    )
+    admin_token: Annotated[SecretStr | None, BeforeValidator(parse_token)] = setting(
+        "", "Bearer token of the admin API, 32 characters or more; without it there are only metrics and health."
+    )
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = setting(
         "", "Addresses (CIDRs) of proxies in front whose `X-Forwarded-*` count; comma separated."
     )
@@ -205,6 +215,13 @@ class Settings(BaseModel):
                 "WAITROOM_SECRET is missing: with WAITROOM_REDIS_URL every gateway must share a secret; "
                 "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
             )
+        if self.admin_listen is not None and self.admin_listen.port == self.port != 0:
+            yield (
+                f"WAITROOM_ADMIN_LISTEN ({self.admin_listen}) has the port of the public address (WAITROOM_PORT); "
+                "give it another, or set it to off"
+            )
+        if self.admin_listen is not None and leads_to(self.origin, self.admin_listen):
+            yield f"WAITROOM_ORIGIN ({self.origin}) is WAITROOM_ADMIN_LISTEN: shoppers would meet it as the shop"
         if self.origin_key is not None and self.origin_cert is None:
             yield "WAITROOM_ORIGIN_KEY is set without WAITROOM_ORIGIN_CERT: set the certificate that it belongs to"
         if self.origin.scheme != "https" and (self.origin_ca is not None or self.origin_cert is not None):

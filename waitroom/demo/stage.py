@@ -143,6 +143,7 @@ class Stage:
             "WAITROOM_PORT": str(port),
             "WAITROOM_DATA_DIR": str(self.folder),
             "WAITROOM_STOP_DELAY": "0",
+            "WAITROOM_ADMIN_LISTEN": "off",
             "WAITROOM_LOG": "console",
         }
 

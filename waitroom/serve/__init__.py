@@ -4,13 +4,15 @@
 parent ── listening sockets, signals                 run, parent.py
   ├─ redis-server, if it is our own                  waitroom.store.embedded
   ├─ worker ── uvicorn, app: a fresh interpreter     worker.py
-  └─ worker …  accepting from the same sockets, so that nothing is lost in the queue of a dead one
+  ├─ worker …  accepting from the same sockets, so that nothing is lost in the queue of a dead one
+  └─ admin ──── metrics, health and the admin API, on a socket of its own    admin.py
 ```
-A worker that ends is started again: at once the first time, then after growing pauses. However the parent ends, the
+What the workers count stands in memory that all of them share (board.py).
+A process that ends is started again: at once the first time, then after growing pauses. However the parent ends, the
 rest ends with it (waitroom.store.lifeline). SIGTERM and SIGINT stop in order; a second one stops at once.
 
-The settings travel to a worker as a value over a socket pair: a secret never stands in an environment or on a
-command line. Nothing is printed here.
+The settings travel to a process as a value over a socket pair: a secret never stands in the environment or on the
+command line of one. Nothing is printed here.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from socket import socket
 
 from pydantic import SecretStr
 
+from waitroom.core.addresses import Listen
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.serve.listening import CannotListen, listen, raise_file_limit
@@ -34,8 +37,8 @@ def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) 
     """Run the gateway until a signal; returns the exit status. Call from the main thread.
 
     `announce` is given a few lines for people once the first worker takes requests: where it listens, what it
-    guards, which Redis it uses. `app` names the function that makes the app of a worker. Raises CannotListen,
-    EmbeddedUnavailable or DataFolderBusy, with what to do, before any worker runs.
+    guards, which Redis it uses, where metrics are. `app` names the function that makes the app of a worker. Raises
+    CannotListen, EmbeddedUnavailable or DataFolderBusy, with what to do, before any worker runs.
     """
     raise_file_limit()
     with ExitStack() as stack:
@@ -43,7 +46,10 @@ def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) 
         sockets = listen(settings.host, settings.port)
         for each in sockets:
             stack.callback(each.close)
-        lines = announcement(settings, sockets)
+        admin_sockets = listen_for_admin(settings.admin_listen)
+        for each in admin_sockets:
+            stack.callback(each.close)
+        lines = announcement(settings, sockets, admin_sockets)
 
         def announce_all() -> None:
             for line in lines:
@@ -55,12 +61,20 @@ def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) 
             stack.callback(redis.stop)
             keys = settings.secret or (SecretStr(load_or_make_secret(settings.data_dir)),)
             settings = settings.model_copy(update={"redis_url": SecretStr(redis.url), "secret": keys})
-        parent = Parent(settings, sockets, redis, signals, app=app, announce=announce_all)
+        parent = Parent(settings, sockets, admin_sockets, redis, signals, app=app, announce=announce_all)
         stack.callback(parent.close)
         return parent.watch()
 
 
-def announcement(settings: Settings, sockets: Sequence[socket]) -> list[str]:
+def listen_for_admin(address: Listen | None) -> list[socket]:
+    """The sockets of the admin process; none where it is off."""
+    if address is None:
+        return []
+    setting = "WAITROOM_ADMIN_LISTEN"
+    return listen(address.host, address.port, host_setting=setting, port_setting=setting)
+
+
+def announcement(settings: Settings, sockets: Sequence[socket], admin_sockets: Sequence[socket]) -> list[str]:
     """What an operator wants to read first. No password, no key."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.redis_url is None:
@@ -68,8 +82,13 @@ def announcement(settings: Settings, sockets: Sequence[socket]) -> list[str]:
     else:
         store = f"Redis at {redis_url_shown(settings.redis_url.get_secret_value())}"
     guarded = ", ".join(settings.guard) or "nothing"
-    return [
+    lines = [
         f"Listening on http://{host}:{sockets[0].getsockname()[1]}",
         f"Guarding {guarded} of {settings.origin} at {settings.rate}",
         f"Keeping the line in {store}",
     ]
+    if settings.admin_listen is not None:
+        admin = settings.admin_listen._replace(port=admin_sockets[0].getsockname()[1])
+        what = "Metrics and health" if settings.admin_token is None else "Metrics, health and the admin API"
+        lines.append(f"{what} on http://{admin}")
+    return lines

@@ -18,8 +18,10 @@ class CannotListen(WaitroomError):
     """The address is taken, not ours, or not allowed; the text says what to do."""
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Bound, listening sockets on every address of `host`; all on one port."""
+def listen(
+    host: str, port: int, *, host_setting: str = "WAITROOM_HOST", port_setting: str = "WAITROOM_PORT"
+) -> list[socket.socket]:
+    """Bound, listening sockets on every address of `host`; all on one port. Faults name the settings to change."""
     sockets: list[socket.socket] = []
     # One socket for each family: a dual one would show IPv4 clients as ::ffff:…, which no trusted network names.
     hosts = ["::", "0.0.0.0"] if host == "::" else [host]  # noqa: S104
@@ -37,10 +39,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
         for sock in sockets:
             sock.close()
         advice = {
-            errno.EADDRINUSE: "is taken by another program; end that one, or set WAITROOM_PORT",
-            errno.EACCES: "needs more rights; set WAITROOM_PORT to 1024 or above",
-            errno.EADDRNOTAVAIL: "is no address of this machine; set WAITROOM_HOST",
-        }.get(error.errno or 0, f"cannot be listened on ({error.strerror}); set WAITROOM_HOST")
+            errno.EADDRINUSE: f"is taken by another program; end that one, or set {port_setting}",
+            errno.EACCES: f"needs more rights; set {port_setting} to a port of 1024 or above",
+            errno.EADDRNOTAVAIL: f"is no address of this machine; set {host_setting}",
+        }.get(error.errno or 0, f"cannot be listened on ({error.strerror}); set {host_setting}")
         raise CannotListen(f"{host}:{port} {advice}.") from error
     return sockets
 

@@ -1,4 +1,4 @@
-"""The parent's watch over its workers and Redis: starting, restarting, stopping."""
+"""The parent's watch over its workers, the admin process and Redis: starting, restarting, stopping."""
 
 import os
 import selectors
@@ -13,7 +13,8 @@ from types import FrameType
 import structlog
 
 from waitroom.core.settings import Settings
-from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S, Task, send_task
+from waitroom.serve.board import Board
+from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S, AdminTask, Task, send_task
 from waitroom.store.embedded import EmbeddedRedis
 from waitroom.store.lifeline import Child, start_child
 
@@ -25,12 +26,15 @@ PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 ATTEMPTS = 3
 """So many starts of one worker, while none was ever ready, are enough to give up."""
+ADMIN = -1
+"""The slot of the admin process, beside the workers'."""
+ADMIN_END_S = 3.0
 
 log = structlog.get_logger()
 
 
-class Worker:
-    """One worker process, seen from the parent."""
+class Process:
+    """One worker, or the admin process, seen from the parent."""
 
     def __init__(self, slot: int, child: Child, channel: socket.socket) -> None:
         self.slot = slot
@@ -59,6 +63,7 @@ class Parent:
         self,
         settings: Settings,
         sockets: Sequence[socket.socket],
+        admin_sockets: Sequence[socket.socket],
         redis: EmbeddedRedis | None,
         signals: Signals,
         *,
@@ -67,13 +72,16 @@ class Parent:
     ) -> None:
         self.settings = settings
         self.sockets = sockets
+        self.admin_sockets = admin_sockets
+        self.board = Board.make(settings.workers)
         self.redis = redis
         self.signals = signals
         self.app = app
         self.announce = announce
-        self.workers: list[Worker] = []
-        self.due = dict.fromkeys(range(settings.workers), 0.0)
-        self.failures = dict.fromkeys(range(settings.workers), 0)
+        self.processes: list[Process] = []
+        slots = [*range(settings.workers), *([ADMIN] if admin_sockets else [])]
+        self.due = dict.fromkeys(slots, 0.0)
+        self.failures = dict.fromkeys(slots, 0)
         self.was_ready = False
         self.status = 0
         self.stops_seen = 0
@@ -85,6 +93,10 @@ class Parent:
     def is_stopping(self) -> bool:
         return self.deadline is not None
 
+    @property
+    def workers(self) -> list[Process]:
+        return [process for process in self.processes if process.slot != ADMIN]
+
     def watch(self) -> int:
         """Until all workers ended after a stop signal, or none could be started."""
         while not (self.is_stopping and not self.workers):
@@ -95,8 +107,8 @@ class Parent:
             while self.signals.stops > self.stops_seen:
                 self.stops_seen += 1
                 self.stop()
-            for worker in [worker for worker in self.workers if worker.child.poll() is not None]:
-                self.bury(worker)
+            for process in [process for process in self.processes if process.child.poll() is not None]:
+                self.bury(process)
             if self.redis is not None and not self.is_stopping:
                 self.redis.ensure()
             if self.deadline is not None and self.deadline <= time.monotonic():
@@ -118,60 +130,79 @@ class Parent:
 
     def start(self, slot: int) -> None:
         ours, theirs = socket.socketpair()
+        is_admin = slot == ADMIN
         # Only the first workers of a new store may take it that nobody remembers an older room.
         fresh_store = self.redis is not None and self.redis.fresh and not self.was_ready
-        numbers = [each.fileno() for each in (theirs, *self.sockets)]
+        sockets = self.admin_sockets if is_admin else self.sockets
+        numbers = [theirs.fileno(), self.board.number, *(each.fileno() for each in sockets)]
         # -P: what stands in the folder we were started in is nobody's module.
-        command = [sys.executable, "-P", "-m", "waitroom.serve.worker", *map(str, numbers)]
+        module = "waitroom.serve.admin" if is_admin else "waitroom.serve.worker"
+        command = [sys.executable, "-P", "-m", module, *map(str, numbers)]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
         with theirs:
-            child = start_child(command, env={**os.environ, "PYTHONPATH": path}, pass_fds=numbers)
-        send_task(ours, Task(self.settings, self.app, fresh_store))
-        worker = Worker(slot, child, ours)
-        self.workers.append(worker)
-        self.selector.register(ours, selectors.EVENT_READ, worker)
+            child = start_child(command, env={**environment, "PYTHONPATH": path}, pass_fds=numbers)
+        # Each is told the secrets that it needs, and no others.
+        if is_admin:
+            send_task(ours, AdminTask(self.settings.model_copy(update={"secret": ()})))
+        else:
+            settings = self.settings.model_copy(update={"admin_token": None})
+            send_task(ours, Task(settings, self.app, fresh_store, slot))
+        process = Process(slot, child, ours)
+        self.processes.append(process)
+        self.selector.register(ours, selectors.EVENT_READ, process)
 
-    def hear(self, worker: Worker | None) -> None:
-        """A signal, a worker that is ready, or the end of a worker's channel."""
-        if worker is None:
+    def hear(self, process: Process | None) -> None:
+        """A signal, a process that is ready, or the end of a process's channel."""
+        if process is None:
             self.signals.wakeup.recv(4096)
             return
         try:
-            said = worker.channel.recv(1)
+            said = process.channel.recv(1)
         except ConnectionError:
             said = b""
         if not said:
-            self.selector.unregister(worker.channel)
-            worker.channel.close()
+            self.selector.unregister(process.channel)
+            process.channel.close()
             return
-        worker.is_ready = True
-        log.info("worker_ready", worker=worker.slot, pid=worker.child.pid)
+        process.is_ready = True
+        if process.slot == ADMIN:
+            log.info("admin_ready", pid=process.child.pid)
+            return
+        log.info("worker_ready", worker=process.slot, pid=process.child.pid)
         if not self.was_ready:
             self.was_ready = True
             self.announce()
 
-    def bury(self, worker: Worker) -> None:
-        """`worker` has ended: start it again, unless we are stopping or it never gets anywhere."""
-        status = worker.child.stop()
-        self.workers.remove(worker)
-        if worker.channel.fileno() >= 0:
-            self.selector.unregister(worker.channel)
-            worker.channel.close()
+    def bury(self, process: Process) -> None:
+        """`process` has ended: start it again, unless we are stopping or no worker ever gets anywhere."""
+        slot, pid, status = process.slot, process.child.pid, process.child.stop()
+        self.processes.remove(process)
+        if process.channel.fileno() >= 0:
+            self.selector.unregister(process.channel)
+            process.channel.close()
+        if slot != ADMIN:
+            self.board.clear(slot)
         if self.is_stopping:
             return
-        log.warning("worker_ended", worker=worker.slot, pid=worker.child.pid, status=status)
+        if slot == ADMIN:
+            log.warning("admin_ended", pid=pid, status=status)
+        else:
+            log.warning("worker_ended", worker=slot, pid=pid, status=status)
         now = time.monotonic()
-        failures = 0 if worker.is_ready and now - worker.born > LIVED_S else self.failures[worker.slot]
-        self.failures[worker.slot] = failures + 1
-        if not self.was_ready and failures + 1 >= ATTEMPTS:
+        failures = 0 if process.is_ready and now - process.born > LIVED_S else self.failures[slot]
+        self.failures[slot] = failures + 1
+        if slot != ADMIN and not self.was_ready and failures + 1 >= ATTEMPTS:
             log.error("workers_do_not_start")
             self.status = 1
             self.stop()
             return
-        self.due[worker.slot] = now + (min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (failures - 1)) if failures else 0.0)
+        self.due[slot] = now + (min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (failures - 1)) if failures else 0.0)
 
     def stop(self) -> None:
-        """First in order: workers go on for `stop_delay` and finish what is under way. Then at once."""
+        """First in order: workers go on for `stop_delay` and finish what is under way. Then at once. The admin process
+        goes on until they have ended.
+        """
         first = not self.is_stopping
         now = time.monotonic()
         delay_s = self.settings.stop_delay / 1000
@@ -185,10 +216,11 @@ class Parent:
             each.close()
 
     def close(self) -> None:
-        """Leave no worker behind, whatever brought us here."""
-        for worker in self.workers:
-            worker.child.stop(0)
-            worker.channel.close()
+        """Leave no process behind, whatever brought us here."""
+        for process in self.processes:
+            process.child.stop(ADMIN_END_S if process.slot == ADMIN else 0)
+            process.channel.close()
+        self.board.close()
         self.selector.close()
 
 

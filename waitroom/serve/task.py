@@ -1,33 +1,45 @@
-"""What the parent and a worker say to each other, over a socket pair."""
+"""What the parent and its processes say to each other, over a socket pair."""
 
 import pickle
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from waitroom.core.settings import Settings
 
 READY = b"r"
-"""From a worker, once it takes connections."""
+"""From a process, once it takes connections."""
 STOP_LIMIT_S = 30
 """How long requests under way may take to end after the listener closed."""
 CLOSE_S = 5.0
 
 
 class Task(NamedTuple):
-    """What a worker is told. `app` is an import string of `create_app(settings, *, fresh_store)`."""
+    """What a worker is told. `app` is an import string of `create_app(settings, *, fresh_store)`; `slot` is its place
+    on the board.
+    """
 
     settings: Settings
     app: str
     fresh_store: bool
+    slot: int
 
 
-def send_task(channel: socket.socket, task: Task) -> None:
+class AdminTask(NamedTuple):
+    """What the admin process is told."""
+
+    settings: Settings
+
+
+AnyTask = TypeVar("AnyTask", Task, AdminTask)
+
+
+def send_task(channel: socket.socket, task: Task | AdminTask) -> None:
     message = pickle.dumps(task)
     channel.sendall(len(message).to_bytes(4) + message)
 
 
-def receive_task(channel: socket.socket) -> Task:
+def receive_task(channel: socket.socket, kind: type[AnyTask]) -> AnyTask:
     with channel.makefile("rb") as stream:
         task = pickle.loads(stream.read(int.from_bytes(stream.read(4))))  # noqa: S301 - from our own parent
-    assert isinstance(task, Task)
+    assert isinstance(task, kind)
     return task

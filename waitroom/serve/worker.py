@@ -1,7 +1,7 @@
 """A worker: the app under our server, in an interpreter of its own, ended by the parent's signals.
 
-`python -m waitroom.serve.worker <channel> <listening socket>…`, as file numbers. The channel brings the task and
-takes one byte when the worker accepts connections.
+`python -m waitroom.serve.worker <channel> <board> <listening socket>…`, as file numbers. The channel brings the task
+and takes one byte when the worker accepts connections; the board takes its figures.
 """
 
 import asyncio
@@ -17,7 +17,9 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
 from waitroom.edge.server import Limits, make_server
+from waitroom.serve.board import Board
 from waitroom.serve.listening import connections_allowed
+from waitroom.serve.report import Reporter
 from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, receive_task
 
 YOUNG_OBJECTS = 20_000
@@ -26,19 +28,20 @@ log = structlog.get_logger()
 
 
 def main(arguments: Sequence[str]) -> int:
-    channel, *sockets = (socket.socket(fileno=int(number)) for number in arguments)
-    task = receive_task(channel)
+    channel_number, board_number, *numbers = map(int, arguments)
+    channel, *sockets = (socket.socket(fileno=number) for number in (channel_number, *numbers))
+    task = receive_task(channel, Task)
     logging.set_up(task.settings)
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(work(task, channel, sockets))
+            runner.run(work(task, channel, sockets, Board(board_number)))
     except Exception:
         log.exception("worker_failed")
         return 1
     return 0
 
 
-async def work(task: Task, channel: socket.socket, sockets: list[socket.socket]) -> None:
+async def work(task: Task, channel: socket.socket, sockets: list[socket.socket], board: Board) -> None:
     module, _, name = task.app.partition(":")
     app = getattr(import_module(module), name)(task.settings, fresh_store=task.fresh_store)
     server = make_server(
@@ -48,11 +51,14 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket])
         stop_limit_s=STOP_LIMIT_S,
         on_start=lambda: channel.sendall(READY),
         on_stop=app.stopping,
+        counts=app.figures.counts,
     )
+    reporter = Reporter(app, server, board, task.slot)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     spare_collector()
     try:
+        reporter.open()
         await app.open()
         await server.serve(sockets=sockets)
     finally:
@@ -61,6 +67,7 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket])
                 await app.close()
         except TimeoutError:
             log.warning("close_cut_short")
+        reporter.close()
 
 
 def spare_collector() -> None:

@@ -10,6 +10,7 @@ from waitroom.core.estimate import admitted_per_s
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
 from waitroom.core.probes import Tally
+from waitroom.core.release import SOON_MS
 from waitroom.core.table import EMPTY, decode
 from waitroom.store.client import store_errors
 from waitroom.store.room import Room
@@ -33,6 +34,17 @@ class Overview:
     admitted_per_min: float
     estimates: Tally
     findings: tuple[tuple[str, int], ...]
+
+    @property
+    def away(self) -> int:
+        """Numbers in line of people who are not there."""
+        return max(0, self.state.issued - self.state.front - self.waiting)
+
+    @property
+    def expected(self) -> int:
+        """People called in the last seconds who have neither come nor stand at the door."""
+        fields = self.state.fields
+        return int(fields.get("soon", 0)) if self.now_ms - int(fields.get("soon_at", 0)) < SOON_MS else 0
 
     @property
     def limits(self) -> Limits:
@@ -75,6 +87,23 @@ async def overview(room: Room) -> Overview | None:
     )
 
 
+async def read_log(room: Room, count: int) -> list[dict[str, str]]:
+    """What was done to the room, the newest first: `at`, `event`, `by` and what else there is to say. Raises
+    StoreUnavailable.
+    """
+    with store_errors("log"):
+        entries = await cast(Any, room.client).xrevrange(room.keys.log, count=count)
+    return [
+        {"at": iso_time(int(key.partition(b"-")[0]))}
+        | {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
+        for key, fields in entries
+    ]
+
+
+def iso_time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
 def facts(room: str, found: Overview) -> dict[str, Any]:
     """The room for programs: `waitroom status --json` and `GET /api/room`. Names stay."""
     state, limits = found.state, found.limits
@@ -96,5 +125,5 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "workers": found.workers,
         "estimates": found.estimates._asdict(),
         "findings": dict(found.findings),
-        "server_time": datetime.fromtimestamp(found.now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+        "server_time": iso_time(found.now_ms),
     }

@@ -1,0 +1,181 @@
+"""What `GET /metrics` exports: this gateway's figures from its workers' reports, the room's from Redis.
+
+Counts are sums over the workers, those that ended included, so that they never go back. Labels come from fixed sets;
+the one exception, what was found in the room, is bounded.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from waitroom import __version__
+from waitroom.core import figures
+from waitroom.core.figures import Histogram, Report
+from waitroom.edge.condition import is_ready
+from waitroom.store.overview import Overview
+
+MOST_FINDINGS = 20
+
+COUNTERS: Final[tuple[tuple[str, str, str, Mapping[str, int]], ...]] = (
+    ("requests", "Requests by what was decided.", "decision", figures.REQUESTS),
+    ("answers", "Answers to clients by class of status.", "status", figures.ANSWERS),
+    ("origin_answers", "Answers of the shop by class of status.", "status", figures.ORIGIN_ANSWERS),
+    (
+        "origin_failures",
+        "Requests without an answer of the shop, by what went wrong.",
+        "kind",
+        figures.ORIGIN_FAILURES,
+    ),
+    ("refused", "Requests without a pass that were not let through, by kind.", "kind", figures.REFUSED),
+    ("claims", "Turns asked for, by what came of it.", "outcome", figures.CLAIMS),
+    ("numbers", "Numbers given out to people who wait.", "", {"": figures.NUMBERS}),
+    ("on_the_spot", "Admissions without waiting.", "", {"": figures.ON_THE_SPOT}),
+    ("store_calls", "Calls to Redis.", "call", figures.STORE_CALLS),
+    ("store_errors", "Calls to Redis that failed or took too long.", "call", figures.STORE_ERRORS),
+)
+HISTOGRAMS: Final[tuple[tuple[str, str, Histogram], ...]] = (
+    ("wait_seconds", "Time from the number to the admission, of those who waited.", figures.WAIT),
+    ("poll_seconds", "Time to answer a poll that is not held; one in eight is timed.", figures.POLL_TIME),
+    ("origin_first_byte_seconds", "Time until the shop's answer began.", figures.FIRST_BYTE),
+    ("store_sync_seconds", "Time of a sync with Redis.", figures.STORE_TIME),
+    ("loop_delay_seconds", "How late a worker's loop is, four times a second.", figures.LOOP_DELAY),
+)
+GAUGES: Final[tuple[tuple[str, str, int], ...]] = (
+    ("connections", "Open connections of clients.", figures.CONNECTIONS),
+    ("tunnels", "Open WebSockets and other upgraded connections.", figures.TUNNELS),
+    ("held_polls", "Polls that are held until something changes.", figures.HELD),
+    ("origin_connections", "Open connections to the shop.", figures.ORIGIN_CONNECTIONS),
+)
+ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
+    ("present", "People in line who are there.", lambda room: room.waiting),
+    ("away", "Numbers in line whose people are not there.", lambda room: room.away),
+    ("inside", "Seats taken.", lambda room: room.inside),
+    ("max_active", "Seats there are; 0 is no cap.", lambda room: room.limits.max_active),
+    ("door", "People called who asked and wait for a free moment or seat.", lambda room: room.door),
+    ("expected", "People called in the last 3 s who have not come yet.", lambda room: room.expected),
+    ("issued", "Numbers given out in this run of the room.", lambda room: room.state.issued),
+    ("front", "Places called in this run of the room.", lambda room: room.state.front),
+    ("lapsed_below", "The place below which every turn is over.", lambda room: room.state.lapsed),
+    ("rate_per_second", "Admissions a second as configured; +Inf is no limit.", lambda room: rate_of(room)),
+    ("burst", "How many may come in at once.", lambda room: room.limits.burst),
+    ("used_rate_per_second", "Admissions a second as measured while people wait.", lambda room: used_rate_of(room)),
+    ("on_hold", "1 while nobody new is let in.", lambda room: room.limits.hold),
+    ("gateway_workers", "Workers of all gateways that Redis has heard of lately.", lambda room: room.workers),
+)
+
+
+class Exported(Collector):
+    """One scrape's metrics. `room` is None while Redis is away or has no such room."""
+
+    def __init__(self, reports: Sequence[Report], room: Overview | None) -> None:
+        self._reports = reports
+        self._room = room
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("waitroom", "What runs here.", {"version": __version__})
+        yield from self._gateway()
+        yield from self._workers()
+        yield GaugeMetricFamily(
+            "waitroom_room_known", "1 if Redis told of the room in the last ten seconds.", float(self._room is not None)
+        )
+        if self._room is not None:
+            yield from room_metrics(self._room)
+
+    def _gateway(self) -> Iterator[Metric]:
+        counts = [sum(column) for column in zip(*(report.counts for report in self._reports), strict=True)]
+        for name, text, label, places in COUNTERS:
+            counter = CounterMetricFamily(f"waitroom_{name}", text, labels=[label] if label else [])
+            for value, place in places.items():
+                counter.add_metric([value] if label else [], counts[place])
+            yield counter
+        for name, text, histogram in HISTOGRAMS:
+            yield histogram_metric(f"waitroom_{name}", text, histogram, counts)
+        for name, text, place in GAUGES:
+            total = sum(report.gauges[place] for report in self._reports)
+            yield GaugeMetricFamily(f"waitroom_{name}", text, total)
+        away = sum(bool(report.gauges[figures.AWAY_SINCE_MS]) for report in self._reports)
+        yield GaugeMetricFamily("waitroom_store_away", "Workers that Redis does not answer.", away)
+        yield GaugeMetricFamily("waitroom_workers", "Workers there should be.", len(self._reports))
+
+    def _workers(self) -> Iterator[Metric]:
+        ready = GaugeMetricFamily("waitroom_worker_ready", "1 while the worker takes requests.", labels=["worker"])
+        age = GaugeMetricFamily(
+            "waitroom_worker_report_age_seconds", "Age of a running worker's last report.", labels=["worker"]
+        )
+        memory = GaugeMetricFamily(
+            "waitroom_worker_memory_bytes", "Resident memory of a running worker.", labels=["worker"]
+        )
+        cpu = CounterMetricFamily("waitroom_worker_cpu_seconds", "CPU time of a worker.", labels=["worker"])
+        starts = CounterMetricFamily("waitroom_worker_starts", "How often a worker was started.", labels=["worker"])
+        for slot, report in enumerate(self._reports):
+            label = [str(slot)]
+            ready.add_metric(label, is_ready(report))
+            cpu.add_metric(label, report.counts[figures.CPU_US] / 1e6)
+            starts.add_metric(label, report.counts[figures.STARTS])
+            if report.age_s is not None:
+                age.add_metric(label, report.age_s)
+                memory.add_metric(label, report.gauges[figures.MEMORY])
+        yield from (ready, age, memory, cpu, starts)
+
+
+def room_metrics(room: Overview) -> Iterator[Metric]:
+    for name, text, read in ROOM:
+        yield GaugeMetricFamily(f"waitroom_room_{name}", text, float(read(room)))
+    yield CounterMetricFamily("waitroom_room_admissions", "Admissions since the room was made.", room.state.admitted)
+    estimates = CounterMetricFamily(
+        "waitroom_room_estimates",
+        "Places watched until they were called, by whether the wait shown came true.",
+        labels=["shown", "came_true"],
+    )
+    told = room.estimates
+    for shown, watched, within in (("first", told.first, told.first_within), ("half_way", told.half, told.half_within)):
+        estimates.add_metric([shown, "yes"], within)
+        estimates.add_metric([shown, "no"], watched - within)
+    yield estimates
+    findings = GaugeMetricFamily(
+        "waitroom_room_findings",
+        f"What `waitroom status` lists to look at, refused paths above all; the {MOST_FINDINGS} most frequent.",
+        labels=["finding"],
+    )
+    for what, times in room.findings[:MOST_FINDINGS]:
+        findings.add_metric([what], times)
+    yield findings
+
+
+def histogram_metric(name: str, text: str, histogram: Histogram, counts: Sequence[int]) -> Metric:
+    """Buckets are cumulative; the number of values is the last one, so that the two can never disagree."""
+    start, bounds_ms, sum_at = histogram
+    buckets, so_far = [], 0
+    for index, bound_ms in enumerate((*bounds_ms, math.inf)):
+        so_far += counts[start + index]
+        buckets.append(("+Inf" if bound_ms == math.inf else repr(bound_ms / 1000), float(so_far)))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=counts[sum_at] / 1e6)
+
+
+def rate_of(room: Overview) -> float:
+    if room.limits.hold:
+        return 0.0
+    return math.inf if room.limits.unlimited else room.limits.rate_per_s
+
+
+def used_rate_of(room: Overview) -> float:
+    return room.admitted_per_min / 60
+
+
+def exposition(reports: Sequence[Report], room: Overview | None, *, accept: str) -> tuple[bytes, str]:
+    """(the text, its content type): the format that `accept` asks for, Prometheus's own unless told otherwise."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exported(reports, room))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
