@@ -11,9 +11,9 @@ at times that of the load; CPU is the server's own and says more where cores are
 Where a worker's CPU goes with a request with a pass (`perf record -g -p <worker>`, `perf report --sort dso`):
 
     the kernel: two reads, two writes, a share of a poll   33 %
-    the interpreter: uvicorn's base, edge, gate, proxy     56 %, spread evenly; no module stands out
+    the interpreter: uvicorn's base, edge, gate, proxy     56 %
     uvloop and asyncio's tasks and futures                  5 %
-    libc: mostly memory                                     3 %
+    libc                                                    3 %
     llhttp, for request and answer                          3 %
 
 A bare answer under uvicorn makes three system calls (head and body are written apart), a proxied one four.
