@@ -109,6 +109,10 @@ def test_what_names_another_part_names_one_that_is_there() -> None:
     assert {port["port"] for rule in rules for port in rule["ports"]} == ports
     assert ("Deployment", found["HorizontalPodAutoscaler", "waitroom"]["spec"]["scaleTargetRef"]["name"]) in found
     assert (ingress["name"], ingress["port"]["name"]) == ("waitroom", service["ports"][0]["name"])
+    admin, monitor = found["Service", "waitroom-admin"], found["ServiceMonitor", "waitroom"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= admin["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] == admin["spec"]["ports"][0]["name"]
+    assert admin["spec"]["ports"][0]["targetPort"] in ports
 
 
 def test_the_pod_knows_no_service_links_and_asks_the_right_probes() -> None:
