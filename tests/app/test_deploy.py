@@ -128,14 +128,16 @@ def test_the_pod_knows_no_service_links_and_asks_the_right_probes() -> None:
 
 
 def test_the_admin_port_is_never_published_with_the_public_one() -> None:
-    """In compose it is bound to the machine itself; in Kubernetes no service has it, and only monitoring reaches it."""
+    """In compose it is bound to the machine itself; in Kubernetes it has a service apart, for monitoring only."""
     gateway = yaml.safe_load((CHECKOUT / "deploy" / "compose.yaml").read_text())["services"]["gateway"]
-    services = [document for (kind, _), document in documents().items() if kind == "Service"]
+    services = {name: document["spec"] for (kind, name), document in documents().items() if kind == "Service"}
     rules = documents()["NetworkPolicy", "waitroom"]["spec"]["ingress"]
 
     assert gateway["ports"] == ["8080:8080", "127.0.0.1:8081:8081"]
     assert gateway["environment"] == {"WAITROOM_ADMIN_LISTEN": "0.0.0.0:8081"}
-    assert not [port for service in services for port in service["spec"]["ports"] if port.get("targetPort") == "admin"]
+    assert [port["targetPort"] for port in services["waitroom"]["ports"]] == ["http"]
+    assert [port["targetPort"] for port in services["waitroom-admin"]["ports"]] == ["admin"]
+    assert services["waitroom-admin"]["clusterIP"] == "None"
     assert [[port["port"] for port in rule["ports"]] for rule in rules if "from" not in rule] == [["http"]]
     assert [[port["port"] for port in rule["ports"]] for rule in rules if "from" in rule] == [["admin"]]
 
