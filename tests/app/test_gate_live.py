@@ -77,11 +77,12 @@ class Scene:
         issued = Ticket((tokens or self.tokens).room, generation or self.generation, number, visitor, now_ms() - 1000)
         return (tokens or self.tokens).sign_ticket(issued)
 
-    def pass_(self, *, end_ms: int = 600_000, tokens: Tokens | None = None, place: int = 5) -> str:
+    def pass_(
+        self, *, end_ms: int = 600_000, tokens: Tokens | None = None, place: int = 5, begins_ms: int = -60_000
+    ) -> str:
         signer, now = tokens or self.tokens, now_ms()
-        return signer.sign_pass(
-            Pass(signer.room, VISITOR, self.generation, place, now - 60_000, now + end_ms, now - 60_000, False)
-        )
+        begins = now + begins_ms
+        return signer.sign_pass(Pass(signer.room, VISITOR, self.generation, place, begins, now + end_ms, begins, False))
 
     async def ask(self, kind: str, *fields: tuple[str, str], target: str = "/", body: bytes = b"") -> Answer:
         method, usual = KINDS[kind]
@@ -432,6 +433,22 @@ async def test_with_a_pass_the_shop_sees_our_fields_and_nobody_elses(closed: Sce
     assert dict(arrival.headers)["cookie"] == "a=b; b=c"
 
 
+@pytest.mark.parametrize(("begins_ms", "waits_s"), [(1_500, 1.0), (60_000, 0.0), (3_600_000, 0.0)])
+async def test_a_pass_waits_for_its_beginning_unless_that_is_of_a_clock_that_went_back(
+    closed: Scene, begins_ms: int, waits_s: float
+) -> None:
+    """P1, P9: whoever is inside stays so when Redis fails over to a server whose clock is slow."""
+    end_ms = begins_ms + 600_000
+    asked_at = time.monotonic()
+
+    answer, arrivals = await closed.arrivals_of(
+        "fetch", ("waitroom-pass", closed.pass_(begins_ms=begins_ms, end_ms=end_ms))
+    )
+
+    assert (answer.status, len(arrivals)) == (200, 1)
+    assert arrivals[0].at - asked_at >= waits_s
+
+
 async def test_a_browser_that_keeps_no_cookies_ends_on_a_page_that_says_so(closed: Scene) -> None:
     browser = Browser(closed.gateway.url, keeps_cookies=False)
     try:
@@ -462,6 +479,20 @@ async def test_joining_twice_keeps_the_same_ticket(closed: Scene) -> None:
     assert [answer.json()["number"] for answer in again] == [first.json()["number"]] * 2
     assert [answer.header("set-cookie") for answer in [*again, page]] == [None] * 3
     assert page_facts(page)["number"] == first.json()["number"]
+
+
+async def test_a_claim_repeated_after_the_clock_went_back_is_answered_at_once(opened: Scene) -> None:
+    """P4, P9: its admission lies an hour ahead of what Redis now takes for the time."""
+    cookie = ticket_cookie(opened.ticket(40))
+    await ask(opened.gateway, "POST", "/-/waitroom/claim", FROM_HERE, cookie)
+    with sync_redis.Redis(unix_socket_path=str(opened.redis.socket), decode_responses=True) as client:
+        claims = f"waitroom:{{shop}}:claims:{opened.generation}:0"
+        at, *rest = client.hget(claims, "40").split(" ")
+        client.hset(claims, "40", " ".join([f"{float(at) + 3600e6:.3f}", *rest]))
+
+    again = await ask(opened.gateway, "POST", "/-/waitroom/claim", FROM_HERE, cookie)
+
+    assert again.json()["state"] == "admitted"
 
 
 async def test_tabs_that_claim_at_once_get_one_pass_that_counts_once(opened: Scene) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 
-from waitroom.core.tokens import LONGEST_TOKEN, TICKET_LIFETIME_MS, Pass, Ticket, Tokens, Unreadable
+from waitroom.core.meter import HORIZON_US
+from waitroom.core.tokens import LONGEST_LEAD_MS, LONGEST_TOKEN, TICKET_LIFETIME_MS, Pass, Ticket, Tokens, Unreadable
 
 NOW = 1_790_000_000_000
 VISITOR = "kX3-_v9TqLwZ0aBcDeFgHi"
@@ -164,6 +165,13 @@ def test_a_pass_is_valid_from_its_admission_to_its_end() -> None:
     assert PASS.is_valid(NOW + 659_999)
     assert not PASS.is_valid(NOW + 660_000)
     assert [PASS.has_ended(NOW + 659_999), PASS.has_ended(NOW + 660_000)] == [False, True]
+
+
+def test_a_pass_that_begins_further_off_than_any_admission_is_of_a_clock_that_went_back() -> None:
+    """P9: whoever holds it was let in before; nothing is waited for."""
+    assert [PASS.lead_ms(NOW - lead_ms) for lead_ms in (-1, 0, 1, LONGEST_LEAD_MS)] == [0, 0, 1, LONGEST_LEAD_MS]
+    assert PASS.lead_ms(NOW - LONGEST_LEAD_MS - 1) == 0
+    assert LONGEST_LEAD_MS > HORIZON_US / 1000
 
 
 def test_a_pass_that_ended_is_still_read_for_a_lifetime() -> None:

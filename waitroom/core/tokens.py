@@ -30,6 +30,9 @@ TICKET_LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 LONGEST_TOKEN: Final = 320
 """Longer text is refused unread."""
 
+LONGEST_LEAD_MS: Final = 5_000
+"""More than any admission is reserved ahead (`core.meter.HORIZON_US`), with air for the clocks of workers."""
+
 KEY_ID = rb"([A-Za-z0-9_-]{8})"
 INTEGER = rb"(0|[1-9][0-9]{0,14})"
 """Below 2**53: exact in Lua and JSON, too."""
@@ -71,6 +74,13 @@ class Pass(NamedTuple):
 
     def has_ended(self, now_ms: int) -> bool:
         return now_ms >= self.end_ms
+
+    def lead_ms(self, now_ms: float) -> float:
+        """How long until it is valid. Nothing, where that is further off than an admission is ever reserved: then the
+        clock went back since it was signed, and its visitor was let in already.
+        """
+        lead_ms = self.valid_from_ms - now_ms
+        return lead_ms if 0 < lead_ms <= LONGEST_LEAD_MS else 0
 
 
 class Unreadable(NamedTuple):

@@ -37,7 +37,6 @@ DOOR_S = 5.0
 """So long a request waits at the door without a page to look at; then the page, which goes on from there."""
 PASS = Holds.PASS  # a name of the module is looked up faster than an Enum's member
 POLL = b"/-/waitroom/status?"
-LONGEST_LEAD_S = 5.0
 PREFLIGHTS = 64
 POLLED, PASSED = REQUESTS["poll"], REQUESTS["pass"]
 TIMED_POLLS = 8
@@ -172,18 +171,14 @@ class Gate:
 
     # Into the shop
 
-    async def _let_in_when_valid(self, request: Request, pass_: Pass, now_ms: int, *fresh: Header) -> None:
-        await asyncio.sleep(min(LONGEST_LEAD_S, (pass_.valid_from_ms - now_ms) / 1000))
-        now_ms = int(self.line.now_ms())
-        if pass_.valid_from_ms - now_ms > 1000:
-            await self._page(request, Visitor(Holds.NOTHING, None, pass_, request.secure, False))
-        else:
-            await self._let_in(request, pass_, max(now_ms, pass_.valid_from_ms), *fresh)
+    async def _let_in_when_valid(self, request: Request, pass_: Pass, lead_ms: float, *fresh: Header) -> None:
+        await asyncio.sleep(lead_ms / 1000)
+        await self.passage.forward(request, int(self.line.now_ms()), pass_, fresh)
 
     def _let_in(self, request: Request, pass_: Pass, now_ms: int, *fresh: Header) -> Awaitable[None]:
         """Forward with a pass, not before it is valid; renewed if it is time."""
-        if pass_.valid_from_ms > now_ms:
-            return self._let_in_when_valid(request, pass_, now_ms, *fresh)
+        if pass_.valid_from_ms > now_ms and (lead_ms := pass_.lead_ms(now_ms)):
+            return self._let_in_when_valid(request, pass_, lead_ms, *fresh)
 
         return self.passage.forward(request, now_ms, pass_, fresh)
 

@@ -234,7 +234,7 @@ class OwnRoutes:
             if got is None:
                 return
             if isinstance(got, Pass):
-                await asyncio.sleep(max(0.0, got.valid_from_ms - self.line.now_ms()) / 1000)
+                await asyncio.sleep(got.lead_ms(self.line.now_ms()) / 1000)
                 more = self._given(got, request)
                 visitor = Visitor(Holds.PASS, None, got, request.secure, visitor.by_header)
             else:
