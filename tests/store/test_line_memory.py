@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import running_redis
+from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
@@ -73,6 +74,33 @@ async def test_a_worker_that_remembers_more_than_the_one_that_adopted_adds_it(mo
     assert merged.state.front >= 5
     assert merged.state.admitted >= 5
     assert later[0] >= merged.state.hole[1]
+
+
+async def test_a_memory_that_could_not_be_told_at_once_is_told_with_the_next_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """P2, P4, P7: the call that adds it fails, also the seats given since are not forgotten over it."""
+    with running_redis() as redis:
+        async with working(redis.url) as other:
+            stale = other.snapshot
+            await come(other, 5)
+            known = await until(other, lambda snapshot: snapshot.state.issued == 5 and snapshot.seats == 5)
+            adopt, failed = other.room.adopt, asyncio.Event()
+
+            async def adopt_later(remembered: Snapshot | None, **named: Any) -> bool:
+                if remembered is not stale and not failed.is_set():
+                    failed.set()
+                    raise StoreUnavailable("lost on the way")
+                return await adopt(remembered, **named)
+
+            monkeypatch.setattr(other.room, "adopt", adopt_later)
+            await lose_all_but(other, stale, monkeypatch)
+            await failed.wait()
+            merged = await until(other, lambda snapshot: snapshot.state.hole[0] == 5)
+
+    assert merged.state.hole != known.state.hole
+    assert merged.state.admitted == 5
+    assert merged.seats == 5
 
 
 async def test_a_memory_that_missed_a_reset_gives_way_to_one_that_did_not(monkeypatch: pytest.MonkeyPatch) -> None:

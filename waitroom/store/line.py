@@ -56,6 +56,7 @@ class Line:
         self._fresh_store = fresh_store
         self.asking = Asking(self)
         self.enter, self.claim, self.seat_end = self.asking.enter, self.asking.claim, self.asking.seat_end
+        self._untold: list[Snapshot] = []
         self._proofs = Proofs()
         self._outbox = Outbox()
         self._circuit = Circuit()
@@ -212,7 +213,10 @@ class Line:
             self._wake(before, snapshot)
             if snapshot.state.adoption != before.state.adoption and snapshot.state.ordinal == before.state.ordinal:
                 # Another worker adopted; this one may remember more.
-                await self._adopt(before)
+                self._untold.append(before)
+        while self._untold:
+            await self._adopt(self._untold[0])
+            del self._untold[0]
         del self.asking.granted[:granted]
 
     async def _adopt(self, remembered: Snapshot | None) -> bool:
