@@ -212,7 +212,7 @@ async def test_whoever_left_the_door_blocks_nobody_for_more_than_five_seconds(on
             await room.clock.pass_s(1)
         return 30
 
-    rule = ("now_ms - 5000, 'LIMIT', 0, 5000", "0, 'LIMIT', 0, 5000")
+    rule = ("{'-inf', now_ms - 5000}", "{'-inf', '-inf'}")
     kept, taken_out = await with_and_without(one_redis_url, Limits(1, 1), seconds_until_the_next, rule)
 
     assert kept <= 6

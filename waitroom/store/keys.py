@@ -15,7 +15,7 @@ key                              type     what
 …:table:<gen>                    string   what the holder of the lease publishes; 1 h after the last round
 …:lease                          string   who may move the front; 2 s
 …:init                           string   when a worker first found no room; 5 s
-…:reply:<call id>                string   the answer of a call, for its retry; 60 s
+…:reply:<call id>                string   the answer of a call, for its retries; 20 s
 …:minute:<t>                     hash     counters of one minute; 2 h
 …:workers                        zset     worker → last sync (ms); 60 s
 …:scratch:<worker>               string   bits on their way into a beat; gone within the script

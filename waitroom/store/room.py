@@ -165,7 +165,7 @@ class Room:
     ) -> list[Entry | None]:
         """Numbers for newcomers, at most 200; None for one who may take no number and cannot come in on the spot.
 
-        `issued` is a hint, of the caller's snapshot. Repeating a `call_id` within 60 s repeats the answer.
+        `issued` is a hint, of the caller's snapshot. Repeating a `call_id` within 20 s repeats the answer.
         """
         chunk = chunk_of(issued)
         args: list[Value] = []

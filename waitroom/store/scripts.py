@@ -11,13 +11,14 @@ from redis.exceptions import NoScriptError
 from waitroom.store.client import Client, store_errors
 
 Value = str | bytes | int
+SHARED = ("_room", "_admission")
 
 
 @cache
 def script(name: str) -> tuple[str, str]:
     """(SHA-1, text) of a script with the shared beginning before it."""
     folder = files("waitroom.store") / "lua"
-    text = (folder / "_room.lua").read_text() + (folder / f"{name}.lua").read_text()
+    text = "".join((folder / f"{part}.lua").read_text() for part in (*SHARED, name))
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text
 
 

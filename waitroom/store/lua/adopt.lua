@@ -5,36 +5,34 @@
 -- ARGV  '', seats remembered, session_idle (ms), how many seats granted since, then per seat: member of active, its
 --       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
-local kept = {}
-local flat = redis.call('HGETALL', STATE)
+local kept, mine, flat, fields = {}, {}, redis.call('HGETALL', STATE), 5 + 2 * tonumber(ARGV[4])
 for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
-local mine = {}
-local fields = 5 + 2 * tonumber(ARGV[4])
 for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
 if not kept.generation and not mine.generation then return {'nothing'} end
 local id = server_id()
 local first = kept.server ~= id
+local function put(field, value)
+  redis.call('HSET', STATE, field, value)
+  kept[field] = value
+end
 
 -- The higher ordinal wins; of two rooms of one ordinal, the one that Redis still has.
 if not kept.generation or tonumber(mine.ordinal or 0) > tonumber(kept.ordinal) then
   first = true
-  for field, value in pairs(mine) do redis.call('HSET', STATE, field, value); kept[field] = value end
+  for field, value in pairs(mine) do put(field, value) end
 elseif mine.generation == kept.generation then
-  for _, field in ipairs({'issued', 'front', 'last', 'lapsed', 'usable', 'admitted', 'on_the_spot', 'confirmed', 'hole', 'hole_end'}) do
-    if tonumber(mine[field]) > tonumber(kept[field]) then
-      redis.call('HSET', STATE, field, mine[field])
-      kept[field] = mine[field]
-    end
+  local grow = 'issued front last lapsed usable admitted on_the_spot confirmed hole hole_end'
+  for field in string.gmatch(grow, '%S+') do
+    if tonumber(mine[field]) > tonumber(kept[field]) then put(field, mine[field]) end
   end
-  if tonumber(mine.hole_end) == tonumber(kept.hole_end) then redis.call('HSET', STATE, 'holes', mine.holes); kept.holes = mine.holes end
+  if tonumber(mine.hole_end) == tonumber(kept.hole_end) then put('holes', mine.holes) end
   -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole; but for the
   -- hole of an adoption that nobody else remembers.
   local known, from, to = tonumber(mine.issued), tonumber(kept.hole), tonumber(mine.hole_end)
   if not first and known > from and known < tonumber(kept.hole_end) then
-    if to > from then
-      redis.call('HSET', STATE, 'holes', kept.holes .. whole(math.max(from, tonumber(mine.hole))) .. '-' .. mine.hole_end .. ' ')
-    end
-    redis.call('HSET', STATE, 'hole', mine.issued)
+    local start = whole(math.max(from, tonumber(mine.hole)))
+    if to > from then put('holes', kept.holes .. start .. '-' .. mine.hole_end .. ' ') end
+    put('hole', mine.issued)
   end
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
@@ -57,9 +55,9 @@ local holes = ''
 for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '(%d+)-(%d+)') do
   if tonumber(to) > tonumber(kept.front) then holes = holes .. from .. '-' .. to .. ' ' end
 end
-redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above), 'issued', whole(above),
-  'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + tonumber(kept.burst) * 1e6 / tonumber(kept.rate)), 'gap', whole(now_ms),
-  'released', whole(now_ms), 'ghosts', whole(ghosts),
-  'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
+local spent = tonumber(kept.burst) * 1e6 / tonumber(kept.rate)
+redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above),
+  'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent), 'gap', whole(now_ms),
+  'released', whole(now_ms), 'ghosts', whole(ghosts), 'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
 return {'ok'}
