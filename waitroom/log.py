@@ -48,6 +48,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "request_failed": "an error of ours in a request",
     "answer_incomplete": "an answer of ours that was not ended",
     "forwarded_proto_ignored": "a proxy speaks of https and is not trusted; said once",
+    "would_have_waited": "in shadow: requests let through without there being room, since the line before",
     "path_refused": "a path whose requests get no answer of the shop, at its first time",
     "origin_failed": "the shop gave no answer that could be passed on",
     "connections_ended": "as many connections as there may be: idle ones were closed",

@@ -1,13 +1,17 @@
 """The room now, for people."""
 
+from collections.abc import Iterator
+
 from rich.markup import escape
 from rich.table import Table
 
 from waitroom.core.changes import duration, rate_text
 from waitroom.core.probes import Tally
+from waitroom.core.shadow import Shadowed
 from waitroom.store.overview import Overview
 
 MOST_FINDINGS = 10
+MOST_SHADOWED = 15
 
 
 def table(room: str, found: Overview) -> Table:
@@ -15,6 +19,9 @@ def table(room: str, found: Overview) -> Table:
     state, limits = found.state, found.limits
     shown = Table.grid(padding=(0, 2))
     shown.add_row("room", f"[bold]{room}[/]" + (", [bold yellow]on hold[/]" if limits.hold else ""))
+    if found.in_shadow:
+        of = f"{found.in_shadow} of {found.workers} workers"
+        shown.add_row("", f"[bold red]IN SHADOW[/] ({of}): everybody is let through, whatever is shown below")
     if state.message:
         shown.add_row("message", escape(state.message))
     wait = (
@@ -32,9 +39,21 @@ def table(room: str, found: Overview) -> Table:
     if found.estimates.first:
         shown.add_row("estimates", estimates_text(found.estimates))
     shown.add_row("workers", str(found.workers))
+    for index, line in enumerate(shadow_lines(found.shadowed)):
+        shown.add_row("" if index else "would wait", escape(line))
     for index, (what, times) in enumerate(found.findings[:MOST_FINDINGS]):
         shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")  # noqa: RUF001
     return shown
+
+
+def shadow_lines(shadowed: Shadowed) -> Iterator[str]:
+    """Who would have been queued: all, by kind and client, then the most frequent paths."""
+    if shadowed.total:
+        yield f"{shadowed.total:,} requests found no room"
+        yield "by kind: " + ", ".join(f"{name} {times:,}" for name, times in shadowed.by("kind"))
+        yield "by client: " + ", ".join(f"{name} {times:,}" for name, times in shadowed.by("client"))
+        for row in shadowed.rows[:MOST_SHADOWED]:
+            yield f"{row.kind} {row.path} by {row.client} ({row.times:,} ×)"  # noqa: RUF001
 
 
 def estimates_text(tally: Tally) -> str:

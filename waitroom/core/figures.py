@@ -43,7 +43,7 @@ class Layout:
 _counts: Final = Layout()
 REQUESTS: Final[Mapping[str, int]] = _counts.row(
     "poll", "own", "bypass", "free", "malformed", "pass", "loop",  # before anything is judged
-    "preflight", "enter", "claim", "page", "frame", "prefetch", "problem", "retry",  # as judged
+    "preflight", "enter", "claim", "page", "frame", "prefetch", "problem", "retry", "through",  # as judged
 )  # fmt: skip
 CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 ANSWERS: Final[Mapping[str, int]] = _counts.row(*CLASSES)
@@ -54,6 +54,7 @@ ORIGIN_ANSWERS_AT: Final = ORIGIN_ANSWERS["1xx"] - 1
 ORIGIN_FAILURES: Final[Mapping[str, int]] = _counts.row(*ORIGIN_STATUS)
 CLAIMS: Final[Mapping[str, int]] = _counts.row("admit", "again", "door", "waiting", "lapsed", "taken")
 REFUSED: Final[Mapping[str, int]] = _counts.row(*(kind.value for kind in Kind if kind is not Kind.DOCUMENT))
+SHADOWED: Final[Mapping[str, int]] = _counts.row("join", *(kind.value for kind in Kind))
 STORE_CALLS: Final[Mapping[str, int]] = _counts.row(
     "create", "adopt", "enter", "claim", "sync", "look", "release", "seat_end", "note", "configure", "reset"
 )

@@ -24,6 +24,8 @@ Rows are what the request is (`Kind`), columns what its visitor holds (`Holds`).
     empty         503 without a body
     problem       problem JSON, or a short page for whoever asked for HTML; nothing was sent to the shop
     retry         a page that asks again by itself and sets no cookie, so that no place is lost
+
+In shadow (`shadowed`) every cell leads to the shop: enter, page and claim with a pass, the rest without one.
 """
 
 from dataclasses import dataclass
@@ -86,7 +88,12 @@ class Retry:
     pass
 
 
-Decision = Proceed | Enter | Claim | Page | SmallPage | Empty | Problem | Retry
+@dataclass(frozen=True, slots=True)
+class Through:
+    """To the shop without a pass; only in shadow."""
+
+
+Decision = Proceed | Enter | Claim | Page | SmallPage | Empty | Problem | Retry | Through
 
 PROCEED: Final = Proceed()
 ENTER: Final = Enter(may_take_number=True)
@@ -97,6 +104,7 @@ SMALL_PAGE: Final = SmallPage()
 EMPTY: Final = Empty()
 PROBLEM: Final = Problem()
 RETRY: Final = Retry()
+THROUGH: Final = Through()
 
 ROWS: dict[Kind, tuple[Decision, ...]] = {
     Kind.DOCUMENT: (PROCEED, ENTER, PAGE, CLAIM, PAGE, RETRY),
@@ -117,3 +125,16 @@ def judge(kind: Kind, holds: Holds, *, ticket_in_header: bool) -> Decision:
     if ticket_in_header and (kind, holds) == (Kind.FETCH, Holds.CALLED):
         return CLAIM
     return TABLE[kind, holds]
+
+
+def shadowed(decision: Decision) -> Proceed | Enter | Through:
+    """What is done in shadow instead. Who would be given a ticket, or holds one, comes in as a newcomer: going live
+    later finds them with a pass. The rest would not get a pass now, and gets none.
+    """
+    match decision:
+        case Proceed():
+            return decision
+        case Enter() | Page() | Claim():
+            return ENTER
+        case _:
+            return THROUGH

@@ -148,6 +148,9 @@ class Settings(BaseModel):
         "/.well-known/*,/robots.txt,/favicon.ico",
         "What needs no pass: paths, addresses (`10.0.0.0/8`), `header:Name=secret`; comma separated.",
     )
+    shadow: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "0", "Only count who would have been queued, and let everybody through: `1`, or `0`."
+    )
 
     redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
         "",

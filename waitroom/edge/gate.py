@@ -13,7 +13,20 @@ from starlette.types import Receive, Scope, Send
 
 from waitroom.core.errors import OriginFailure, StoreUnavailable
 from waitroom.core.figures import NUMBERS, POLL_TIME, REQUESTS, observe
-from waitroom.core.judge import Claim, Empty, Enter, Holds, Page, Problem, Proceed, Retry, SmallPage, judge
+from waitroom.core.judge import (
+    Claim,
+    Empty,
+    Enter,
+    Holds,
+    Page,
+    Problem,
+    Proceed,
+    Retry,
+    SmallPage,
+    Through,
+    judge,
+    shadowed,
+)
 from waitroom.core.requests import Kind, kind_of
 from waitroom.core.targets import Free, Guarded, Malformed, Own, TargetRules
 from waitroom.core.tokens import Pass
@@ -50,6 +63,7 @@ DECIDED = {
     Empty: REQUESTS["prefetch"],
     Problem: REQUESTS["problem"],
     Retry: REQUESTS["retry"],
+    Through: REQUESTS["through"],
 }
 
 log = structlog.get_logger()
@@ -148,6 +162,8 @@ class Gate:
             return
         request.kind = kind = kind_of(request.scope["method"], headers)
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header)
+        if self.settings.shadow:
+            decision = shadowed(decision)
         counts[DECIDED[type(decision)]] += 1
         match decision:
             case Proceed():
@@ -166,6 +182,9 @@ class Gate:
                 await self._problem(request, visitor)
             case Retry():
                 await request.answer(self.problems.retry(request.asked(), server_time_ms=now_ms))
+            case Through():
+                self.own.shadow.count(request)
+                await self.passage.forward(request, now_ms, drop=self.bypasses.drops)
             case other:
                 assert_never(other)
 
@@ -209,7 +228,7 @@ class Gate:
             await self._problem(request, visitor)
             return
         try:
-            entry = await line.enter(newcomer)
+            entry = await self.own.enter(newcomer, request)
         except StoreUnavailable:
             await self._without_store(request, visitor)
             return

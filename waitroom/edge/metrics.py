@@ -38,6 +38,7 @@ COUNTERS: Final[tuple[tuple[str, str, str, Mapping[str, int]], ...]] = (
         figures.ORIGIN_FAILURES,
     ),
     ("refused", "Requests without a pass that were not let through, by kind.", "kind", figures.REFUSED),
+    ("would_have_waited", "Requests let through in shadow for which there was no room.", "kind", figures.SHADOWED),
     ("claims", "Turns asked for, by what came of it.", "outcome", figures.CLAIMS),
     ("numbers", "Numbers given out to people who wait.", "", {"": figures.NUMBERS}),
     ("on_the_spot", "Admissions without waiting.", "", {"": figures.ON_THE_SPOT}),
@@ -72,6 +73,7 @@ ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
     ("used_rate_per_second", "Admissions a second as measured while people wait.", lambda room: used_rate_of(room)),
     ("on_hold", "1 while nobody new is let in.", lambda room: room.limits.hold),
     ("gateway_workers", "Workers of all gateways that Redis has heard of lately.", lambda room: room.workers),
+    ("shadow_workers", "Those of them that are in shadow: they let everybody through.", lambda room: room.in_shadow),
 )
 
 

@@ -26,6 +26,7 @@ from waitroom.edge.held_polls import wait_held
 from waitroom.edge.pages import PageFacts, members
 from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
+from waitroom.edge.shadow import SHADOW, Shadow
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.store.line import Line
@@ -51,6 +52,8 @@ class OwnRoutes:
         self.health = health
         self.status = Status(line)
         self.flood = Flood()
+        self.shadow = Shadow(line)
+        self.enter = self.shadow.enter if line.settings.shadow else self._enter_line
         self._cors = frozenset(origin.encode() for origin in line.settings.cors_origins)
         self._routes: dict[str, tuple[tuple[str, ...], Handler]] = {
             "status": (("GET", "HEAD"), self._status),
@@ -98,12 +101,16 @@ class OwnRoutes:
         workers = self.line.snapshot.workers if self.line.snapshot else 1
         return not self.line.is_flooded and self.flood.may_come_on_the_spot(client.ip, workers=workers)
 
+    def _enter_line(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
+        return self.line.enter(newcomer)
+
     def provisional(self, visitor_id: str, entry: Entry, client: Client) -> Pass:
         """The pass of who came on the spot: provisional until it is seen again. With seats it ends after 30 s."""
         line = self.line
         assert entry.admit_ms is not None
-        line.counts[ON_THE_SPOT] += 1
-        self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
+        if entry.generation != SHADOW:
+            line.counts[ON_THE_SPOT] += 1
+            self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
         pass_ = self.desk.admitted(
             visitor_id, entry.generation, entry.number, admit_ms=entry.admit_ms, now_ms=int(line.now_ms())
         )
@@ -196,7 +203,7 @@ class OwnRoutes:
         if visitor.holds in (Holds.NOTHING, Holds.LAPSED):
             newcomer = Newcomer(self.desk.id_of(visitor), True, self.may_come_on_the_spot(request.client))
             try:
-                entry = await self.line.enter(newcomer)
+                entry = await self.enter(newcomer, request)
             except StoreUnavailable:
                 entry = None
             if entry is None:

@@ -87,6 +87,8 @@ def announcement(settings: Settings, sockets: Sequence[socket], admin_sockets: S
         f"Guarding {guarded} of {settings.origin} at {settings.rate}",
         f"Keeping the line in {store}",
     ]
+    if settings.shadow:
+        lines.insert(0, "IN SHADOW: everybody is let through; `waitroom status` says who would have waited")
     if settings.admin_listen is not None:
         admin = settings.admin_listen._replace(port=admin_sockets[0].getsockname()[1])
         what = "Metrics and health" if settings.admin_token is None else "Metrics, health and the admin API"

@@ -20,6 +20,7 @@ key                              type     what
 …:workers                        zset     worker → last sync (ms); 60 s
 …:scratch:<worker>               string   bits on their way into a beat; gone within the script
 …:findings                       hash     what operators should know of → how often; 24 h after the last one
+…:shadow                         hash     who would have waited: kind, client, path → how often; 24 h after the last one
 …:log                            stream   what operators did, and recoveries (at most about 1,000); never expires
 """
 
@@ -27,7 +28,7 @@ key                              type     what
 class Keys:
     """Key names of one room. Those that depend on a generation take it as an argument."""
 
-    __slots__ = ("active", "ended", "findings", "init", "lease", "log", "prefix", "state", "workers")
+    __slots__ = ("active", "ended", "findings", "init", "lease", "log", "prefix", "shadow", "state", "workers")
 
     def __init__(self, room: str) -> None:
         self.prefix = prefix = f"waitroom:{{{room}}}:"
@@ -35,6 +36,7 @@ class Keys:
         self.active = prefix + "active"
         self.ended = prefix + "ended"
         self.findings = prefix + "findings"
+        self.shadow = prefix + "shadow"
         self.lease = prefix + "lease"
         self.init = prefix + "init"
         self.workers = prefix + "workers"

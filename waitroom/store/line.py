@@ -51,6 +51,7 @@ class Line:
         self.snapshot: Snapshot | None = None
         self.held = HeldPolls()
         self.findings: Counter[str] = Counter()
+        self.shadowed: Counter[str] = Counter()
         self._findings_told_at = 0.0
         self._key_ids = key_ids
         self._fresh_store = fresh_store
@@ -187,6 +188,7 @@ class Line:
                 self._generation,
                 self.worker,
                 key_ids=self._key_ids,
+                in_shadow=self.settings.shadow,
                 wants_lease=not last and before is not None and self._holder.wants_lease(sent_at),
                 known=before.table if before else None,
                 known_version=before.state.table_version if before and before.table is not EMPTY else "",
@@ -258,10 +260,14 @@ class Line:
     async def _tell_findings(self) -> None:
         """What operators should know of, every five seconds if there is anything."""
         now = time.monotonic()
-        if self.findings and now - self._findings_told_at >= FINDINGS_S:
+        if (self.findings or self.shadowed) and now - self._findings_told_at >= FINDINGS_S:
             self._findings_told_at = now
             findings, self.findings = self.findings, Counter()
-            await self.room.note(findings)
+            shadowed, self.shadowed = self.shadowed, Counter()
+            if findings:
+                await self.room.note(findings)
+            if shadowed:
+                await self.room.note(shadowed, key=self.room.keys.shadow)
 
     async def _apply_environment(self) -> None:
         """At a worker's start: the environment's limits, if they are not the ones last put in force from there.

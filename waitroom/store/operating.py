@@ -44,7 +44,18 @@ async def plan_change(room: Room, name: str, wanted: Wanted) -> Plan:
     fields = {field: text for field, text in new.items() if old[field] != text}
     if after.message != before.message:
         fields["message"] = after.message
-    return Plan(tuple(effects(before, after)) if fields else (NOTHING,), fields, found.state)
+    said = tuple(effects(before, after)) if fields else (NOTHING,)
+    return Plan((*shadow_effects(found), *said), fields, found.state)
+
+
+def shadow_effects(found: Overview) -> tuple[str, ...]:
+    """Above all else: that nothing of it holds anybody."""
+    if not found.in_shadow:
+        return ()
+    return (
+        f"IN SHADOW ({found.in_shadow} of {found.workers} workers): everybody is let through, whatever the limits are. "
+        "Unset WAITROOM_SHADOW and restart to go live; then:",
+    )
 
 
 async def change(room: Room, plan: Plan, *, by: str) -> None:

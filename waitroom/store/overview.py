@@ -11,9 +11,10 @@ from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
 from waitroom.core.probes import Tally
 from waitroom.core.release import SOON_MS
+from waitroom.core.shadow import NONE, Shadowed, read_shadowed
 from waitroom.core.table import EMPTY, decode
 from waitroom.store.client import store_errors
-from waitroom.store.room import Room
+from waitroom.store.room import IN_SHADOW, Room
 
 WORKER_MS = 5_000
 
@@ -22,7 +23,8 @@ WORKER_MS = 5_000
 class Overview:
     """The room at one moment of Redis time. Counts are of people; `waiting` counts those present.
 
-    `findings`: what operators should know of, and how often it happened, the most frequent first.
+    `findings`: what operators should know of, and how often it happened, the most frequent first. `in_shadow` counts
+    workers; `shadowed` is what they let through without there being room for it.
     """
 
     state: State
@@ -34,6 +36,8 @@ class Overview:
     admitted_per_min: float
     estimates: Tally
     findings: tuple[tuple[str, int], ...]
+    in_shadow: int = 0
+    shadowed: Shadowed = NONE
 
     @property
     def away(self) -> int:
@@ -65,12 +69,13 @@ async def overview(room: Room) -> Overview | None:
         if not fields:
             return None
         state = read_state({name.decode(): value.decode() for name, value in fields.items()})
-        inside, door, workers, blob, findings = await asyncio.gather(
+        inside, door, workers, blob, findings, shadowed = await asyncio.gather(
             client.zcount(keys.active, f"({now_ms}", "+inf"),
             client.zcard(keys.door(state.generation)[0]),
-            client.zcount(keys.workers, now_ms - WORKER_MS, "+inf"),
+            client.zrangebyscore(keys.workers, now_ms - WORKER_MS, "+inf"),
             client.get(keys.table(state.generation)),
             client.hgetall(keys.findings),
+            client.hgetall(keys.shadow),
         )
     table = decode(blob) if blob else EMPTY
     ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
@@ -80,10 +85,12 @@ async def overview(room: Room) -> Overview | None:
         waiting=table.ahead(state.front, state.issued),
         inside=inside + ghosts,
         door=door,
-        workers=workers,
+        workers=len(workers),
         findings=tuple(sorted(((k.decode(), int(v)) for k, v in findings.items()), key=lambda found: -found[1])),
         admitted_per_min=admitted_per_s(table.facts.moves, now_ms) * 60,
         estimates=table.facts.tally,
+        in_shadow=sum(name.endswith(b":" + IN_SHADOW.encode()) for name in workers),
+        shadowed=read_shadowed({name.decode(): int(times) for name, times in shadowed.items()}),
     )
 
 
@@ -125,5 +132,6 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "workers": found.workers,
         "estimates": found.estimates._asdict(),
         "findings": dict(found.findings),
+        "shadow": {"workers": found.in_shadow, "would_have_waited": found.shadowed.facts()},
         "server_time": iso_time(found.now_ms),
     }

@@ -20,6 +20,7 @@ HOUR_MS = 3_600_000
 
 
 MOST_FINDINGS = 200
+IN_SHADOW = "shadow"
 
 
 class AdoptNeeded(WaitroomError):
@@ -227,6 +228,7 @@ class Room:
         worker: str,
         *,
         key_ids: Sequence[str] = (),
+        in_shadow: bool = False,
         wants_lease: bool = False,
         known: Table | None = None,
         known_version: str = "",
@@ -247,7 +249,12 @@ class Room:
         keys = [self.keys.state, self.keys.lease, self.keys.table(gen), self.keys.active, *self.keys.door(gen)]
         keys += [self.keys.workers, self.keys.scratch(worker), self.keys.ended]
         keys += [self.keys.beat(gen, epoch, beat.chunk) for beat in beats]
-        args: list[Value] = [generation, ":".join((worker, *key_ids)), int(wants_lease), known_version or "-"]
+        args: list[Value] = [
+            generation,
+            worker_name(worker, key_ids, in_shadow),
+            int(wants_lease),
+            known_version or "-",
+        ]
         args += (confirmed, away_after_ms + 2 * EPOCH_MS, ended_since_ms, ended_kept_ms, len(renewals))
         for renewal in renewals:
             args += (f"{renewal.generation}:{renewal.place}", renewal.end_ms)
@@ -295,12 +302,12 @@ class Room:
             end = await read_score(self.client, self.keys.active, f"{generation}:{place}")
         return int(end) if end is not None and end > now_ms else None
 
-    async def note(self, findings: Mapping[str, int]) -> None:
-        """Count findings for `waitroom status`; at most 200 different ones are kept."""
+    async def note(self, findings: Mapping[str, int], *, key: str | None = None) -> None:
+        """Count findings for `waitroom status`, or under another key alike; at most 200 different ones are kept."""
         args: list[Value] = ["", MOST_FINDINGS]
         for what, times in findings.items():
             args += (what, times)
-        await self._run("note", [self.keys.state, self.keys.findings], args)
+        await self._run("note", [self.keys.state, key or self.keys.findings], args)
 
     async def configure(self, fields: Mapping[str, str], *, by: str, digest: str = "", generation: str = "") -> Change:
         """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force."""
@@ -318,6 +325,11 @@ class Room:
             keys += self.keys.claims(state.generation, chunk)
         checked(await self._run("reset", keys, [state.generation, generation, by, keep_ms]))
         return generation
+
+
+def worker_name(worker: str, key_ids: Sequence[str], in_shadow: bool) -> str:
+    """How a worker stands among the others: `<id>:<ids of its keys>`, with `:shadow` behind if it is."""
+    return ":".join((worker, *key_ids, *([IN_SHADOW] if in_shadow else [])))
 
 
 def epoch_ms(created_s: bytes, at_us: bytes) -> float:
