@@ -54,7 +54,7 @@ MOST_HISTORIES = 30
 
 
 def run_model(*without: Replacement) -> None:
-    """At most 80 histories of 30 steps; the first that differs is not made shorter."""
+    """At most 200 histories of 30 steps; the first that differs is not made shorter."""
     with running_redis() as server:
 
         class Planted(RoomAgainstModel):
@@ -63,7 +63,7 @@ def run_model(*without: Replacement) -> None:
         Planted.server, Planted.without = server, without
         case = Planted.TestCase()
         case.settings = settings(  # type: ignore[misc]
-            max_examples=80,
+            max_examples=200,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -21,6 +21,8 @@ from waitroom.core.table import EMPTY
 from waitroom.store.room import Newcomer, Renewal
 
 SEAT_MS, REPEAT_MS, DOOR_MS, SOON_MS, AWAY_MS = 60_000, 20_000, 5_000, 3_000, 90_000
+GAP_MS = 1_000
+"""No seat is given so long after a gap without releases: a worker may have to put back what a lost Redis forgot."""
 WRONG = "wrong_us"
 """By how much the clock of a worker is off: no script reads it."""
 REPEATS = 30
@@ -33,7 +35,7 @@ class Model:
         self.limits, self.meter = limits, Meter()
         self.now_ms = START_S * 1000.0
         self.issued = self.front = self.lapsed = self.soon = self.admitted = 0
-        self.soon_at_ms = 0.0
+        self.soon_at_ms, self.gap_ms = 0.0, -math.inf
         self.claims: dict[int, tuple[str, float, float]] = {}
         self.repeats: Counter[int] = Counter()
         self.seats: dict[int, float] = {}
@@ -50,6 +52,8 @@ class Model:
 
     def free_seats(self) -> float:
         self.seats = {place: end for place, end in self.seats.items() if end > self.now_ms}
+        if self.limits.max_active and self.now_ms - self.gap_ms < GAP_MS:
+            return 0
         return self.limits.max_active - len(self.seats) if self.limits.max_active else math.inf
 
     def admit(self, place: int, visitor: str) -> float:
@@ -188,6 +192,7 @@ class RoomAgainstModel(RuleBasedStateMachine):
 
         outcome = self.do(self.room.move_front(front, lapsed=lapsed, soon=soon))
         if outcome == "gap":
+            model.gap_ms = model.now_ms
             outcome = self.do(self.room.move_front(front, lapsed=lapsed, soon=soon))
 
         assert outcome == "ok"
@@ -218,7 +223,6 @@ class RoomAgainstModel(RuleBasedStateMachine):
         self.model.seen |= dict.fromkeys(places, self.model.now_ms)
         self.model.drop_from_the_door()
 
-    @rule()
     def look(self) -> None:
         """Whoever was seen within `away_after` is there, and nobody for two epochs longer."""
         model = self.model
@@ -237,10 +241,11 @@ class RoomAgainstModel(RuleBasedStateMachine):
         """Nothing of it may be seen: Redis time decides."""
         self.do(self.room.redis.hset(self.room.clock.key, WRONG, wrong_s * 1_000_000))
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 2.9, 5.1, 21.0, 70.0, 79.0]))
+    @rule(seconds=st.sampled_from([0.5, 2.9, 5.1, 21.0, 89.0]))
     def wait(self, seconds: float) -> None:
         self.do(self.room.clock.pass_s(seconds))
         self.model.now_ms = self.room.clock.now_ms
+        self.look()
 
     @precondition(lambda self: self.model.seats)
     @rule(data=st.data(), longer_ms=st.sampled_from([0, -30_000, 90_000]))

@@ -31,7 +31,7 @@ local function seats_taken(r, active)
   return taken
 end
 
--- Seats to give away. None in the second after an adoption: workers are still putting back what Redis lost.
+-- Seats to give away. None in the second after an adoption or a gap: workers may be putting back what Redis lost.
 local function seats_free(r, active)
   if r.max_active == 0 then return math.huge end
   local taken = seats_taken(r, active)
