@@ -87,6 +87,7 @@ async def timed(asking: Awaitable[Answer]) -> tuple[int, float]:
     return answer.status, time.monotonic() - begun
 
 
+@pytest.mark.timed
 async def test_the_shop_slows_down_then_fails_when_overrun_and_recovers() -> None:
     async with open_shop() as (shop, url):
         browsers = [Browser(url) for _ in range(60)]
