@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from waitroom.cli.console import FAILED, MISUSED, fail, say, settings_or_end
+from waitroom.cli.console import FAILED, MISUSED, Progress, fail, say, settings_or_end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,17 +70,31 @@ def run() -> None:
 
 
 @app.command(cls=WithSettings)
-def check(as_json: Json = False) -> None:
+def check(
+    as_json: Json = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also what may be wrong with the placement; takes some 15 s.")
+    ] = False,
+) -> None:
     """Try the settings, Redis and the shop; exits 0 if a gateway would work, else 1."""
     from waitroom.cli.check import check
 
-    items = check(os.environ)
-    ok = all(item.ok for item in items)
+    with Progress() as progress:
+        checked = check(os.environ, deep=deep, tell=progress.show)
     if as_json:
-        say(json.dumps({"ok": ok, "checks": [item._asdict() for item in items]}))
+        facts = {"ok": checked.is_ok, "checks": [item._asdict() for item in checked.items]}
+        say(json.dumps(facts | ({"findings": [each._asdict() for each in checked.findings]} if deep else {})))
     else:
-        say(*(f"{'✓' if item.ok else '✗'} {item.name:<9} {item.detail}" for item in items))
-    raise typer.Exit(0 if ok else FAILED)
+        say(*(f"{'✓' if item.ok else '✗'} {item.name:<9} {item.detail}" for item in checked.items))
+        say(
+            *(
+                f"{'✗' if each.severity == 'fault' else '!'} {each.about:<9} {each.sentence}"
+                for each in checked.findings
+            )
+        )
+        if deep and not checked.findings:
+            say("✓ placement nothing found")
+    raise typer.Exit(0 if checked.is_ok else FAILED)
 
 
 @app.command()

@@ -3,22 +3,22 @@
 import asyncio
 import http.client
 import os
-import socket
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
+from waitroom.cli.placement import Finding, look_closely
+from waitroom.cli.placement.wire import reason, to_origin
 from waitroom.config import load
 from waitroom.core.errors import ConfigError, EmbeddedUnavailable, StoreUnavailable
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
-from waitroom.edge.dialer import tls_context
 from waitroom.log import Redactor, secrets_of
+from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.embedded import find_running
 from waitroom.store.probe import Found, probe
 from waitroom.store.server_program import OLDEST, choose_server
-
-CONNECT_S = 5.0
 
 
 class Item(NamedTuple):
@@ -29,12 +29,24 @@ class Item(NamedTuple):
     detail: str
 
 
-def check(environ: Mapping[str, str]) -> list[Item]:
-    """Every item in order; without valid settings only those."""
+class Checked(NamedTuple):
+    items: list[Item]
+    findings: list[Finding]
+
+    @property
+    def is_ok(self) -> bool:
+        """Warnings leave it so."""
+        return all(item.ok for item in self.items) and all(each.severity != "fault" for each in self.findings)
+
+
+def check(
+    environ: Mapping[str, str], *, deep: bool = False, tell: Callable[[str], None] = lambda step: None
+) -> Checked:
+    """Every item in order; without valid settings only those. Then, if wanted, what a closer look finds."""
     try:
         settings = load(environ)
     except ConfigError as error:
-        return [Item("settings", False, fault) for fault in error.faults]
+        return Checked([Item("settings", False, fault) for fault in error.faults], [])
     given = sum(name.startswith("WAITROOM_") for name in environ)
     clean = Redactor(secrets_of(settings)).clean_text
     items = [
@@ -42,11 +54,32 @@ def check(environ: Mapping[str, str]) -> list[Item]:
         *check_redis(settings),
         check_origin(settings),
     ]
-    return [Item(name, ok, clean(detail)) for name, ok, detail in items]
+    items = [Item(name, ok, clean(detail)) for name, ok, detail in items]
+    return Checked(items, look_deep(settings, items, tell) if deep else [])
+
+
+def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]) -> list[Finding]:
+    """With the secret and the Redis of a gateway that keeps its own, if one runs."""
+    url = redis_of(settings)
+    if url is not None and settings.redis_url is None and not settings.secret:
+        own = (SecretStr(load_or_make_secret(settings.data_dir)),)
+        settings = settings.model_copy(update={"secret": own})
+    well = {item.name: item.ok for item in items}
+    return look_closely(
+        settings,
+        url if well.get("eviction") is not None else None,
+        reaches_shop=well["origin"],
+        tell=tell,
+    )
+
+
+def redis_of(settings: Settings) -> str | None:
+    """The Redis of the settings, or the one that a gateway runs on the data folder; None if neither."""
+    return settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
 
 
 def check_redis(settings: Settings) -> Iterator[Item]:
-    url = settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
+    url = redis_of(settings)
     if url is None:
         yield check_embedded(settings)
         return
@@ -92,18 +125,10 @@ def check_embedded(settings: Settings) -> Item:
 def check_origin(settings: Settings) -> Item:
     """One HEAD request; any HTTP answer will do."""
     origin = settings.origin
-    connection: http.client.HTTPConnection
-    match origin.scheme:
-        case "https":
-            try:
-                context = tls_context(settings)
-            except ConfigError as error:
-                return Item("origin", False, str(error))
-            connection = http.client.HTTPSConnection(origin.host, origin.port, timeout=CONNECT_S, context=context)
-        case "unix":
-            connection = UnixConnection(origin.host)
-        case _:
-            connection = http.client.HTTPConnection(origin.host, origin.port, timeout=CONNECT_S)
+    try:
+        connection = to_origin(settings)
+    except ConfigError as error:
+        return Item("origin", False, str(error))
     try:
         connection.request("HEAD", "/", headers={"host": settings.origin_host} if settings.origin_host else {})
         status = connection.getresponse().status
@@ -112,37 +137,3 @@ def check_origin(settings: Settings) -> Item:
     finally:
         connection.close()
     return Item("origin", True, f"{origin} answers HEAD / with {status}")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=CONNECT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_S)
-        self.sock.connect(self._path)
-
-
-def reason(error: Exception) -> str:
-    """What went wrong, for people."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"no TLS there: {error.reason or error}"
-        case socket.gaierror():
-            return "its name is not known"
-        case TimeoutError():
-            return f"no answer within {CONNECT_S:.0f} s"
-        case ConnectionRefusedError():
-            return "nobody listens there"
-        case http.client.RemoteDisconnected():
-            return "it closed the connection without an answer"
-        case http.client.HTTPException():
-            return "what answers there does not speak HTTP"
-        case _:
-            return str(getattr(error, "strerror", None) or error)

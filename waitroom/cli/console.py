@@ -57,6 +57,23 @@ class LiveLine:
             self._shown = ""
 
 
+class Progress:
+    """What is being done now, on a terminal; gone when it is done. Standard output stays for the result."""
+
+    def __enter__(self) -> "Progress":
+        self._terminal = sys.stderr.isatty()
+        return self
+
+    def show(self, step: str) -> None:
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print("\r\x1b[2K" + f"… {step}"[:width], end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
 def settings_or_end(needs: Sequence[str] = ("origin", "secret")) -> "Settings":
     """The settings of the environment; with faults, all of them and the end."""
     from waitroom.config import load
