@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
 from waitroom.core.settings import Settings
@@ -11,6 +11,7 @@ from waitroom.core.tokens import Tokens
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Cookies
 from waitroom.edge.dialer import tls_context
+from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
 from waitroom.edge.origin import OriginPool
@@ -31,13 +32,14 @@ class App:
 
     def __init__(self, gate: Gate, line: Line, pool: OriginPool, health: Health, figures: Figures) -> None:
         self.gate = gate
+        self.front: ASGIApp = ForwardAuth(gate) if gate.settings.forward_auth else gate
         self.line = line
         self.pool = pool
         self.health = health
         self.figures = figures
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return self.gate(scope, receive, send)
+        return self.front(scope, receive, send)
 
     async def open(self) -> None:
         """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""

@@ -75,6 +75,13 @@ def test_all_faults_are_reported_at_once_each_with_its_variable_and_value() -> N
     ]
 
 
+def test_forward_auth_wants_somebody_to_trust_and_a_waiting_page_that_is_no_yes() -> None:
+    assert faults(forward_auth="1", waiting_status="202") == [
+        "WAITROOM_FORWARD_AUTH is set without WAITROOM_TRUSTED_PROXIES: nobody could ask",
+        "WAITROOM_WAITING_STATUS (202) is a yes to a proxy that asks (WAITROOM_FORWARD_AUTH); set it to 503 or 429",
+    ]
+
+
 @pytest.mark.parametrize(("name", "bounds"), WITH_BOUNDS, ids=[name for name, _ in WITH_BOUNDS])
 def test_both_bounds_of_a_setting_are_allowed_and_what_lies_beyond_is_not(name: str, bounds: Between) -> None:
     step = 0.001 if name == "burst" else 1

@@ -5,69 +5,19 @@ for its waiting pages, held polls and WebSockets left alone.
 """
 
 import asyncio
-import contextlib
-import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import trustme
 
-from tests.app.front_support import PROGRAMS, PROXIES, Front, program, until_ready
-from tests.support import Gateway, Shop, free_port, page_facts, running_gateway, running_redis, running_shop
-from waitroom.demo.browser import Answer
+from tests.app.front_support import DOCUMENT, Front, facts_of, placed, program, repeated_through_socket, until_ready
+from tests.support import free_port, running_gateway, running_redis, running_shop
 
-DOCUMENT = {"accept": "text/html", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate"}
+RECIPES = ("nginx", "haproxy", "caddy", "apache")
 
 
-@dataclass
-class Placement:
-    """A proxy, the gateway and the shop behind it, and how a browser reaches them."""
-
-    url: str
-    gateway: Gateway
-    shop: Shop
-    tls: ssl.SSLContext
-
-    def browser(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, verify=self.tls, timeout=40, trust_env=False)
-
-
-@contextlib.asynccontextmanager
-async def placed(name: str, folder: Path, **settings: str) -> AsyncIterator[Placement]:
-    """The gateway trusts the proxy's address and knows its own public one, as the recipes say."""
-    program(PROGRAMS[name])
-    authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    port = free_port()
-    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "shop.pem"))
-    tls = ssl.create_default_context()
-    authority.configure_trust(tls)
-    url = f"https://localhost:{port}"
-    given = {"public_url": url, "trusted_proxies": "127.0.0.1/32,::1/128", "rate": "1/h", "burst": "1", **settings}
-    with running_redis() as redis:
-        async with running_shop() as shop, running_gateway(shop, redis.url, **given) as gateway:
-            front = Front(folder, port, [int(gateway.environment["WAITROOM_PORT"])], folder / "shop.pem")
-            command = PROXIES[name](front)
-            with (folder / "out").open("wb") as out:
-                process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder)
-            try:
-                await until_ready(url, tls, process, folder)
-                yield Placement(url, gateway, shop, tls)
-            finally:
-                process.terminate()
-                await asyncio.to_thread(process.wait, 20)
-
-
-def facts_of(answer: httpx.Response) -> dict[str, Any]:
-    return page_facts(Answer(answer.status_code, [], answer.content, ""))
-
-
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", RECIPES)
 async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path) -> None:
     """One walks in, the others wait with numbers of their own; what the shop is told is what the proxy saw."""
     async with placed(name, tmp_path) as place, place.browser() as first, place.browser() as second:
@@ -143,23 +93,3 @@ async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> No
     assert cookie.startswith("__Host-waitroom_shop_pass=")
     assert [arrival.target for arrival in shop.served()] == ["/", "/", "/static/a.css", "/page", "/page"]
     assert waits == [waits[0], waits[0] + 1, waits[0] + 2]
-
-
-async def repeated_through_socket(place: Placement, browser: httpx.AsyncClient, data: bytes) -> bytes:
-    """Switch protocols at /live with the browser's cookies, send the bytes, read as many."""
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
-    port = int(place.url.rpartition(":")[2])
-    async with asyncio.timeout(10):
-        reader, writer = await asyncio.open_connection("localhost", port, ssl=place.tls)
-        try:
-            writer.write(
-                f"GET /live HTTP/1.1\r\nhost: localhost:{port}\r\ncookie: {cookies}\r\nupgrade: websocket\r\n"
-                "connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                "\r\n".encode()
-            )
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 101 "), head
-            writer.write(data)
-            return await reader.readexactly(len(data))
-        finally:
-            writer.close()

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import Process
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -37,6 +37,7 @@ BROWSER = {
     "Accept-Encoding": "gzip",
     "Accept-Language": "en-GB,en;q=0.5",
 }
+NOTHING: Mapping[str, str] = {}
 SERVER_CORE, OTHER_CORE = 0, 1
 """The server measured has a core to itself, the shop and the load share another, if there is another."""
 
@@ -98,8 +99,10 @@ def serve_uvicorn(pipe: Pipe, app: ASGIApp) -> None:
     uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
-def run_gate(pipe: Pipe, origin_port: int, redis_url: str, rate: str = "1/min") -> None:
-    """One worker of the gateway. A pass needs no new cookie for an hour."""
+def run_gate(
+    pipe: Pipe, origin_port: int, redis_url: str, rate: str = "1/min", more: Mapping[str, str] = NOTHING
+) -> None:
+    """One worker of the gateway, `more` being further settings. A pass needs no new cookie for an hour."""
     settings = Settings.model_validate(
         {
             "origin": f"http://127.0.0.1:{origin_port}",
@@ -107,6 +110,7 @@ def run_gate(pipe: Pipe, origin_port: int, redis_url: str, rate: str = "1/min") 
             "secret": SECRET,
             "rate": rate,
             "session_idle": "10h",
+            **more,
         }
     )
 

@@ -182,6 +182,11 @@ class Settings(BaseModel):
     forwarded: Annotated[bool, BeforeValidator(parse_switch)] = setting(
         "0", "Tell the shop by `Forwarded` (RFC 7239), too, who asks: `1`, or `0`."
     )
+    forward_auth: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "0",
+        "Tell trusted proxies at `/-/waitroom/auth` whether a request may go to the shop, which they then send there "
+        "themselves: `1`, or `0`.",
+    )
     cookie_domain: Annotated[str | None, BeforeValidator(parse_cookie_domain)] = setting(
         "", "A parent domain for shops over several hosts, like `shop.example`."
     )
@@ -229,6 +234,13 @@ class Settings(BaseModel):
             yield "WAITROOM_ORIGIN_KEY is set without WAITROOM_ORIGIN_CERT: set the certificate that it belongs to"
         if self.origin.scheme != "https" and (self.origin_ca is not None or self.origin_cert is not None):
             yield f"WAITROOM_ORIGIN_CA and _CERT are for https: WAITROOM_ORIGIN ({self.origin}) speaks no TLS"
+        if self.forward_auth and not self.trusted_proxies:
+            yield "WAITROOM_FORWARD_AUTH is set without WAITROOM_TRUSTED_PROXIES: nobody could ask"
+        if self.forward_auth and self.waiting_status < 300:
+            yield (
+                f"WAITROOM_WAITING_STATUS ({self.waiting_status}) is a yes to a proxy that asks "
+                "(WAITROOM_FORWARD_AUTH); set it to 503 or 429"
+            )
         if 0 < self.session_max < self.session_idle:
             yield (
                 f"WAITROOM_SESSION_MAX ({duration_text(self.session_max)}) is shorter than WAITROOM_SESSION_IDLE "

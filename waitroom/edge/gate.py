@@ -6,6 +6,7 @@ The gate waits for Redis only to enter, to claim, and once for a pass that has r
 
 import asyncio
 from collections.abc import Awaitable
+from copy import copy
 from typing import assert_never
 
 import structlog
@@ -101,6 +102,12 @@ class Gate:
         self.emergency = Emergency(line, desk)
         self._preflights = asyncio.Semaphore(PREFLIGHTS)
         self.status = own.status
+
+    def with_passage(self, passage: Passage) -> "Gate":
+        """The same gate, line and counts, with another way behind it."""
+        twin = copy(self)
+        twin.passage = passage
+        return twin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = scope["extensions"]["waitroom"].target

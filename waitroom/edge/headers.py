@@ -214,8 +214,7 @@ class HeaderTable:
         for name, value in to_origin:
             parts += (name, b": ", value, b"\r\n")
         if self._secret:
-            host = self._host or next((value for name, value in headers if name == b"host"), client.host)
-            parts += (HEADER, b": ", self._signature(method, host, target, to_origin), b"\r\n")
+            parts += (HEADER, b": ", self.signature(method, target, headers, client, to_origin), b"\r\n")
         parts.append(b"\r\n")
         return RequestHead(b"".join(parts), body, expects and http_version == "1.1")
 
@@ -259,8 +258,13 @@ class HeaderTable:
             passed.extend(to_client)
         return passed, commands
 
-    def _signature(self, method: str, host: bytes, target: bytes, to_origin: Sequence[Header]) -> bytes:
-        """For the shop (`waitroom.core.seal`)."""
+    def signature(
+        self, method: str, target: bytes, headers: Sequence[Header], client: Client, to_origin: Sequence[Header]
+    ) -> bytes:
+        """For the shop (`waitroom.core.seal`); empty without a secret shared with it."""
+        if not self._secret:
+            return b""
+        host = self._host or next((value for name, value in headers if name == b"host"), client.host)
         ours = dict(to_origin)
         return sign(
             self._secret,

@@ -56,10 +56,7 @@ class Passage:
         to_origin: Sequence[Header] = ()
         seen: Seen | None = None
         if pass_ is not None:
-            to_origin = (
-                (b"waitroom-place", b"%d" % pass_.place),
-                (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms),
-            )
+            to_origin = told_of(pass_)
             if not (fresh and pass_.provisional):  # the cookie has to come back first
                 seen = self._seen(pass_)
 
@@ -70,7 +67,7 @@ class Passage:
             counts[ORIGIN_ANSWERS_AT + status // 100] += 1
             observe(counts, FIRST_BYTE, now_ms - begun_ms)
             self.gauges[ORIGIN_OK_MS] = now_ms
-            return fresh if fresh or pass_ is None else self._renewal(pass_, now_ms, status, headers, request)
+            return fresh if fresh or pass_ is None else self.renewal(pass_, now_ms, status, headers, request)
 
         try:
             await self.proxy.forward(
@@ -90,7 +87,7 @@ class Passage:
             if failure.kind not in NOT_THE_SHOPS:
                 self.gauges[ORIGIN_FAILED_MS] = now_ms
             if pass_ is not None and not fresh:
-                fresh = self._renewal(pass_, now_ms, failure.status, (), request)
+                fresh = self.renewal(pass_, now_ms, failure.status, (), request)
             await self.failed(request, failure, *fresh)
 
     async def failed(self, request: Request, failure: OriginFailure, *more: Header) -> None:
@@ -99,7 +96,7 @@ class Passage:
         log.warning("origin_failed", kind=failure.kind, cause=failure.detail, request_id=asked.request_id)
         await request.answer(self.problems.origin_failed(asked, failure), *more)
 
-    def _renewal(
+    def renewal(
         self, pass_: Pass, now_ms: int, status: int, headers: Sequence[Header], request: Request
     ) -> Sequence[Header]:
         """The pass anew, where it is due and the answer this visitor's alone, or sends the browser to another host."""
@@ -129,6 +126,11 @@ class Passage:
             return now_ms < pass_.end_ms
 
         return seen
+
+
+def told_of(pass_: Pass) -> Sequence[Header]:
+    """What the shop is told of whoever holds this pass."""
+    return ((b"waitroom-place", b"%d" % pass_.place), (b"waitroom-admitted-at", b"%d" % pass_.valid_from_ms))
 
 
 def leaves(headers: Sequence[Header], client: Client) -> bool:
