@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from waitroom.demo.browser import Answer, Browser, NoAnswer
+from waitroom.demo.browser import Answer, Browser, NoAnswer, read_chunks
 from waitroom.store.server_program import system_path
 
 TEST_ALL = os.environ.get("TEST_ALL") == "1"
@@ -153,7 +153,10 @@ class Shop:
                 method, target, _ = head[0].split(" ", 2)
                 pairs = [(line.partition(":")[0].lower(), line.partition(":")[2].strip()) for line in head[1:] if line]
                 fields = dict(pairs)
-                body = await reader.readexactly(int(fields.get("content-length", 0)))
+                chunked = "transfer-encoding" in fields
+                body = await (
+                    read_chunks(reader) if chunked else reader.readexactly(int(fields.get("content-length", 0)))
+                )
                 place = int(fields["waitroom-place"]) if "waitroom-place" in fields else None
                 self.arrivals.append(Arrival(at, method, target, place, pairs, body))
                 if self.delay_s:

@@ -1,7 +1,8 @@
 """Forward auth: another proxy asks for each request whether it may go to the shop, and sends it there itself.
 
     GET /-/waitroom/auth             200: in. Anything else is the answer to give, whole: the waiting page with its
-                                     ticket, a problem. The turn is taken here, and waited for if it is near.
+                                     ticket, a problem. The turn is taken here, and waited for if it is near. Any other
+                                     query is the client's own, which some proxies leave there.
     GET /-/waitroom/auth?else=401    200: in. 401: not with a pass that is good now, and nothing was done about it: no
                                      number, no claim. The proxy then sends the request itself through this gateway.
     ... /-/waitroom/auth/<target>    as the first, for Envoy, which puts a prefix before the target and gives no answer
@@ -19,6 +20,7 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from waitroom.core.figures import REQUESTS
 from waitroom.core.judge import Holds
 from waitroom.core.requests import FRAMES
 from waitroom.core.seal import HEADER
@@ -93,7 +95,7 @@ class ForwardAuth:
         method, target, headers = read(scope, how)
         if target is None or METHOD.fullmatch(method) is None:
             here = Request(scope, receive, send, client)
-            await here.answer(self.gate.problems.bad_request(here.asked(), "It does not say once what is asked about."))
+            await here.answer(self.gate.problems.bad_request(here.asked(), "It does not say what is asked about."))
             return
         scope["extensions"]["waitroom"].target = target
         send = fitting(send, bodyless=method == b"HEAD" and scope["method"] != "HEAD", below_500=how.startswith(b"/"))
@@ -114,6 +116,7 @@ class ForwardAuth:
         now_ms = int(line.now_ms())
         match self.gate.rules.place(request.exchange.target, request.client.host):
             case Free():
+                line.counts[REQUESTS["free"]] += 1
                 await self.permit.forward(request, now_ms)
             case Guarded():
                 visitor = self.gate.desk.read(
@@ -123,6 +126,7 @@ class ForwardAuth:
                 if visitor.holds is not Holds.PASS or pass_ is None or pass_.valid_from_ms > now_ms:
                     await request.answer(NOT_IN)
                     return
+                line.counts[REQUESTS["pass"]] += 1
                 await self.permit.forward(request, now_ms, pass_)
             case _:
                 await request.answer(NOT_IN)
