@@ -166,6 +166,7 @@ async def placed(
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     port = free_port()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "shop.pem"))
     tls = ssl.create_default_context()
     authority.configure_trust(tls)

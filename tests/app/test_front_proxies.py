@@ -12,14 +12,29 @@ import httpx
 import pytest
 
 from tests.app.front_support import DOCUMENT, Front, facts_of, placed, program, repeated_through_socket, until_ready
-from tests.support import free_port, running_gateway, running_redis, running_shop
+from tests.support import Gateway, free_port, running_gateway, running_redis, running_shop
+from waitroom.cli.placement.findings import Finding
+from waitroom.cli.placement.outside import outside_findings
+from waitroom.cli.placement.store import redis_findings
+from waitroom.config import load
 
 RECIPES = ("nginx", "haproxy", "caddy", "apache")
 
 
+def look_from_outside(gateway: Gateway) -> list[Finding]:
+    """What `waitroom check --deep` says of the way from outside, with a shorter held poll."""
+    settings = load({name: text for name, text in gateway.environment.items() if name.startswith("WAITROOM_")})
+    _, room = redis_findings(gateway.environment["WAITROOM_REDIS_URL"], settings)
+    assert room is not None
+    return list(outside_findings(settings, room, hold_s=1))
+
+
 @pytest.mark.parametrize("name", RECIPES)
-async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path) -> None:
-    """One walks in, the others wait with numbers of their own; what the shop is told is what the proxy saw."""
+async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One walks in, the others wait with numbers of their own; what the shop is told is what the proxy saw. The deep
+    check finds nothing in front of the gateway, and nothing of it reaches the shop.
+    """
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     async with placed(name, tmp_path) as place, place.browser() as first, place.browser() as second:
         forged = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "http", "x-forwarded-host": "evil.example"}
         inside = await first.get("/a%2Fb//c?x=1;y", headers={**DOCUMENT, **forged})
@@ -32,6 +47,7 @@ async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path) -
                 numbers.append(facts_of(await newcomer.get("/", headers=DOCUMENT))["number"])
         upload = await first.post("/upload", content=bytes(3_000_000), headers=same_site)
         heard = await repeated_through_socket(place, first, b"hello" * 100)
+        findings = await asyncio.to_thread(look_from_outside, place.gateway)
 
     asked, posted, switched = place.shop.served()
     told = dict(asked.headers)
@@ -55,6 +71,8 @@ async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path) -
     assert len(posted.body) == 3_000_000
     assert switched.target == "/live"
     assert heard == b"hello" * 100
+    assert findings == []
+    assert len(place.shop.arrivals) == 3
 
 
 async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> None:
