@@ -405,8 +405,9 @@ def test_a_good_placement_has_no_faults_and_the_check_takes_no_place(
         seats = client.zcard("waitroom:{shop}:active")
 
     facts = json.loads(done.stdout)
-    assert (done.returncode, facts["ok"]) == (0, True)
     assert [each for each in facts["findings"] if each["severity"] == FAULT] == []
+    assert [each for each in facts["checks"] if not each["ok"]] == []
+    assert (done.returncode, facts["ok"]) == (0, True)
     assert all(each["about"] != "outside" for each in facts["findings"])
     assert (after, seats) == (before, 0)
     assert [request.get("user-agent") for request in shop.requests if request.get("user-agent")] == [

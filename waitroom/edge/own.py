@@ -108,12 +108,13 @@ class OwnRoutes:
         """The pass of who came on the spot: provisional until it is seen again. With seats it ends after 30 s."""
         line = self.line
         assert entry.admit_ms is not None
-        if entry.generation != SHADOW:
-            line.counts[ON_THE_SPOT] += 1
-            self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
         pass_ = self.desk.admitted(
             visitor_id, entry.generation, entry.number, admit_ms=entry.admit_ms, now_ms=int(line.now_ms())
         )
+        if entry.generation == SHADOW:  # no admission, and no seat before it is seen again
+            return pass_._replace(provisional=True)
+        line.counts[ON_THE_SPOT] += 1
+        self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
         end_ms = round(entry.admit_ms) + line.provisional_ms() if line.limits.max_active else pass_.end_ms
         return pass_._replace(provisional=True, end_ms=end_ms)
 

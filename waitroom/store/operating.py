@@ -54,7 +54,7 @@ def shadow_effects(found: Overview) -> tuple[str, ...]:
         return ()
     return (
         f"IN SHADOW ({found.in_shadow} of {found.workers} workers): everybody is let through, whatever the limits are. "
-        "Unset WAITROOM_SHADOW and restart to go live; then:",
+        "To go live, unset WAITROOM_SHADOW and restart the gateways one by one.",
     )
 
 

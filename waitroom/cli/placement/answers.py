@@ -40,7 +40,7 @@ class Address(NamedTuple):
 def public_address(settings: Settings) -> Address:
     """Of the settings; without one, what a browser on this machine would use."""
     if settings.public_url is None:
-        return Address("http", f"{settings.host}:{settings.port}")
+        return Address("http", f"localhost:{settings.port}")
     parts = urlsplit(settings.public_url)
     return Address(parts.scheme, parts.netloc)
 

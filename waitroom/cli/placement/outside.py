@@ -24,7 +24,8 @@ from waitroom.store.overview import Overview
 
 HOLD_S = 5
 NEVER_ISSUED = 10**12
-EARLY_S = 0.5
+APART_S = 0.05
+"""Between two answers that have to differ: they tell the time in milliseconds."""
 RECIPES = "see deploy/proxies"
 STATUS = "/-/waitroom/status"
 CACHED = ("age", "x-cache", "x-cache-hits", "cf-cache-status", "x-varnish-cache")
@@ -67,6 +68,7 @@ def outside_findings(settings: Settings, room: Overview | None, *, hold_s: int =
         yield from stranger_findings(first, outside)
         return
     try:
+        time.sleep(APART_S)
         yield from cached_findings(first, outside.ask("GET", STATUS))
         yield from refusal_findings(outside)
         yield from cookie_findings(outside)
@@ -121,7 +123,14 @@ def is_hit(reply: Reply, name: str) -> bool:
 def refusal_findings(outside: Outside) -> Iterator[Finding]:
     """A prefetch of a guarded path is answered by an empty 503; one that is a WebSocket as well, by one that speaks."""
     target = guarded_target(outside.settings)
-    if target is None or (outside.room is not None and outside.room.in_shadow):
+    if target is None:
+        return
+    if outside.room is not None and outside.room.in_shadow:
+        yield warning(
+            "outside",
+            "In shadow there is no 503 to look at, nor the way of WebSockets: look again without WAITROOM_SHADOW, "
+            "before anybody waits.",
+        )
         return
     refused = outside.ask("GET", target, ("sec-purpose", "prefetch"))
     if outside.settings.bypass.networks and refused.status < 400:

@@ -71,7 +71,7 @@ def shop_findings(settings: Settings, *, idle_s: float = IDLE_S) -> Iterator[Fin
             target = onward
         yield from host_findings(reply, target, settings, host)
         yield from idle_findings(connection, reply, settings, idle_s)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         yield fault(
             "shop", f"{settings.origin} did not answer as a shop would: {reason(error)}; look at WAITROOM_ORIGIN."
         )
@@ -123,7 +123,7 @@ def host_findings(reply: Reply, target: str, settings: Settings, host: str) -> I
 def idle_findings(
     connection: http.client.HTTPConnection, reply: Reply, settings: Settings, idle_s: float
 ) -> Iterator[Finding]:
-    if connection.sock is None or "close" in reply.field("connection").lower():
+    if reply.closes:
         yield warning(
             "shop",
             "The shop closes the connection behind its answer: every request costs it a new one; let it keep "

@@ -18,13 +18,16 @@ Field = tuple[str, str]
 
 
 class Reply(NamedTuple):
-    """An answer; header names in lower case. `first_byte_s` is until its head was there."""
+    """An answer; header names in lower case. `first_byte_s` is until its head was there; `closes`: no other answer
+    will come on this connection.
+    """
 
     status: int
     headers: list[Field]
     body: bytes
     first_byte_s: float
     whole_s: float
+    closes: bool
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key == name]
@@ -80,18 +83,21 @@ def ask(connection: http.client.HTTPConnection, method: str, target: str, fields
         connection.putheader(name, value)
     connection.endheaders()
     answer = connection.getresponse()
+    closes = answer.will_close
     first_byte_s = time.monotonic() - begun
     body = b"" if answer.status == 101 else answer.read(BODY_BYTES)
     if answer.status == 101 or not answer.isclosed():
         connection.close()
     headers = [(name.lower(), value) for name, value in answer.getheaders()]
-    return Reply(answer.status, headers, body, first_byte_s, time.monotonic() - begun)
+    return Reply(answer.status, headers, body, first_byte_s, time.monotonic() - begun, closes)
 
 
 def closes_within(connection: http.client.HTTPConnection, seconds: float) -> float | None:
-    """After how long the other side closes an idle connection; None if it does not within `seconds`."""
+    """After how long the other side closes an idle connection. None if it does not within `seconds`, or if it was
+    closed here, before the end of a large answer.
+    """
     if connection.sock is None:
-        return 0.0
+        return None
     begun = time.monotonic()
     readable, _, _ = select.select([connection.sock], [], [], seconds)
     return time.monotonic() - begun if readable else None
