@@ -93,6 +93,23 @@ async def test_in_shadow_all_get_through_the_report_names_them_and_going_live_ke
     assert live["inside"] >= FLOOD
 
 
+async def test_in_shadow_a_proxy_that_asks_may_send_on_everything() -> None:
+    """Forward auth is the same gate: what is asked about counts, not the question."""
+    asked = (("x-forwarded-method", "POST"), ("x-forwarded-uri", "/hooks/refund?id=1"), ("x-forwarded-host", "shop"))
+    with running_redis() as redis:
+        async with running_shop() as shop:
+            given = {"rate": "0", "shadow": "1", "trusted_proxies": "127.0.0.1", "forward_auth": "1"}
+            async with running_gateway(shop, redis.url, **given) as gateway:
+                permit = await ask(gateway, "GET", "/-/waitroom/auth", STRIPE, *asked)
+                told = await report(gateway, lambda shadow: shadow["would_have_waited"]["total"])
+
+    assert permit.status == 200
+    assert shop.arrivals == []
+    assert told["shadow"]["would_have_waited"]["rows"] == [
+        {"kind": "unsafe", "client": "webhook", "path": "/hooks/refund", "times": 1}
+    ]
+
+
 @pytest.mark.timed
 async def test_in_shadow_nobody_waits_for_a_redis_that_hangs() -> None:
     with running_redis() as redis:
