@@ -11,7 +11,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.front_support import DOCUMENT, Front, facts_of, placed, program, repeated_through_socket, until_ready
+from tests.app.front_support import (
+    DOCUMENT,
+    PROXIES,
+    Front,
+    facts_of,
+    placed,
+    program,
+    repeated_through_socket,
+    until_ready,
+)
 from tests.support import Gateway, free_port, running_gateway, running_redis, running_shop
 from waitroom.cli.placement.findings import Finding
 from waitroom.cli.placement.outside import outside_findings
@@ -21,12 +30,12 @@ from waitroom.config import load
 RECIPES = ("nginx", "haproxy", "caddy", "apache")
 
 
-def look_from_outside(gateway: Gateway) -> list[Finding]:
+def look_from_outside(gateway: Gateway, *, hold_s: int = 1) -> list[Finding]:
     """What `waitroom check --deep` says of the way from outside, with a shorter held poll."""
     settings = load({name: text for name, text in gateway.environment.items() if name.startswith("WAITROOM_")})
     _, room = redis_findings(gateway.environment["WAITROOM_REDIS_URL"], settings)
     assert room is not None
-    return list(outside_findings(settings, room, hold_s=1))
+    return list(outside_findings(settings, room, hold_s=hold_s))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -73,6 +82,41 @@ async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path, m
     assert heard == b"hello" * 100
     assert findings == []
     assert len(place.shop.arrivals) == 3
+
+
+@pytest.mark.parametrize(
+    ("careless", "words"),
+    [
+        (
+            {"proxy_intercept_errors off": "proxy_intercept_errors on; error_page 503 =200 /sorry"},
+            ["turns our 503 into 200"],
+        ),
+        (
+            {"proxy_set_header Upgrade $http_upgrade;": "", "proxy_read_timeout 15m": "proxy_read_timeout 1s"},
+            ["does not pass WebSockets on", "answers 504 to a held poll after 1 s"],
+        ),
+    ],
+    ids=["own error pages", "short of time, without upgrades"],
+)
+async def test_the_deep_check_names_what_a_careless_nginx_does(
+    careless: dict[str, str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+    def command(front: Front) -> list[str]:
+        started = PROXIES["nginx"](front)
+        text = (tmp_path / "nginx.conf").read_text()
+        for good, bad in careless.items():
+            assert good in text
+            text = text.replace(good, bad)
+        front.write("nginx.conf", text)
+        return started
+
+    async with placed("nginx", tmp_path, {"bypass": "/sorry"}, command) as place:
+        findings = await asyncio.to_thread(look_from_outside, place.gateway, hold_s=3)
+
+    assert len(findings) == len(words)
+    assert all(word in finding.sentence for word, finding in zip(words, findings, strict=True)), findings
 
 
 async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def refusal_findings(outside: Outside) -> Iterator[Finding]:
             "before anybody waits.",
         )
         return
+    instead = f"set WAITROOM_WAITING_STATUS={429 if outside.settings.forward_auth else 200}"
     refused = outside.ask("GET", target, ("sec-purpose", "prefetch"))
     if outside.settings.bypass.networks and refused.status < 400:
         yield warning("outside", "This machine goes past the line (WAITROOM_BYPASS): look from another one, too.")
@@ -140,15 +141,15 @@ def refusal_findings(outside: Outside) -> Iterator[Finding]:
         yield fault(
             "outside",
             f"What stands in front turns our 503 into {refused.status}: shoppers would not see the waiting page; let "
-            "it pass error answers on (proxy_intercept_errors off, no custom error page), or set "
-            "WAITROOM_WAITING_STATUS=200.",
+            "it pass error answers on (proxy_intercept_errors off, no custom error page), or "
+            f"{instead}.",
         )
         return
     if refused.body or "no-store" not in refused.field("cache-control").lower():
         yield fault(
             "outside",
             "What stands in front puts its own answer in the place of our 503: shoppers would not see the waiting "
-            "page; switch its error pages off, or set WAITROOM_WAITING_STATUS=200.",
+            f"page; switch its error pages off, or {instead}.",
         )
         return
     upgrade = outside.ask(
