@@ -1,6 +1,7 @@
 -- Asks the gateway whether a request may go to the shop: `http-request lua.waitroom`, with haproxy-auth.cfg.
 -- Sets txn.waitroom_in, and what goes along: txn.waitroom_place, _admitted_at, _signature, _cookie. Where the gateway says
--- no, or does not answer, nothing is set. Change the address.
+-- no, or does not answer, nothing is set. Change the address; of several gateways let it be a listener of this HAProxy
+-- that spreads over them.
 local QUESTION = "http://127.0.0.1:8080/-/waitroom/auth?else=401"
 local LIMIT_MS = 5000
 

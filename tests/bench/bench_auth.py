@@ -100,7 +100,7 @@ def summary(found: dict[tuple[str, str], list[Measured]]) -> list[dict[str, Any]
                 "way": way,
                 "per_s": statistics.median(one.per_s for one in rounds),
                 "of_through": statistics.median(one.per_s / other.per_s for one, other in pairs),
-                "cpu_us": statistics.median(one.cpu_us for one in rounds),
+                "cpu_us": "-" if way == "no gateway" else round(statistics.median(one.cpu_us for one in rounds)),
             }
         )
     return rows
@@ -121,7 +121,7 @@ def main() -> None:
         return
     print(f"{'answer':9} {'nginx':10} {'a second':>9} {'of through':>11} {'CPU of the gateway, µs':>23}")
     for row in rows:
-        print("{size:9} {way:10} {per_s:9.0f} {of_through:11.2f} {cpu_us:23.1f}".format(**row))
+        print("{size:9} {way:10} {per_s:9.0f} {of_through:11.2f} {cpu_us:>23}".format(**row))
 
 
 if __name__ == "__main__":
