@@ -320,6 +320,14 @@ def crowded(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 @pytest.fixture(params=loops())
+def patient(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A server that gives a head that was begun more time than a machine stands still."""
+    running = Running(request.param, replace(LIMITS, head_s=30, idle_s=30)).start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=loops())
 def mortal(request: pytest.FixtureRequest) -> Iterator[Running]:
     """A server for a test that stops it."""
     running = Running(request.param).start()
@@ -684,17 +692,17 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     assert [client.answer().json["path"] for _ in range(20)] == [f"/echo/{i}" for i in range(20)]
 
 
-def test_requests_that_come_while_one_is_held_are_answered_after_it(running: Running) -> None:
-    client = running.client()
+def test_requests_that_come_while_one_is_held_are_answered_after_it(patient: Running) -> None:
+    client = patient.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\nGET /echo/1 HTT")
-    until(lambda: running.app.seen)
+    until(lambda: patient.app.seen)
 
     client.send(b"P/1.1\r\n" + HOST + b"\r\nPOST /echo/2 HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\na")
     time.sleep(0.05)
     client.send(b"bc")
     time.sleep(0.05)
-    assert len(running.app.seen) == 1
-    running.release()
+    assert len(patient.app.seen) == 1
+    patient.release()
 
     assert client.answer().body == b"go"
     assert client.answer().json["path"] == "/echo/1"
