@@ -30,8 +30,9 @@ from tests.edge.strict import Broken, Message, read_answer, read_head
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.core.targets import Malformed
-from waitroom.edge.answer import Answer, Framing
+from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Clients
+from waitroom.edge.framing import Framing
 from waitroom.edge.headers import Body, HeaderTable, origin_form, plain
 from waitroom.edge.heads import EdgeState, Limits
 from waitroom.edge.server import EdgeProtocol, make_server

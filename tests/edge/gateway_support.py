@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, cast
 
@@ -17,7 +17,7 @@ from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import Limits
-from waitroom.edge.proxy import Outcome, Proxy, ToClient
+from waitroom.edge.proxy import Errand, Outcome, Proxy, ToClient
 from waitroom.edge.server import make_server
 
 # What takes a minute in production takes a moment here.
@@ -105,22 +105,34 @@ class Gateway:
         self.pool = pool
         self.proxy = Proxy(settings, pool)
         self.clients = Clients(settings)
-        self.outcomes: list[Outcome] = []
+        self._errands: list[Errand] = []
         self.failures: list[OriginFailure] = []
         self.forward = forward
         self.port = 0
         self._open: list[Client] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = self.clients.of(scope)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        errand = Errand(self.proxy, scope, receive, send, client=self.clients.of(scope), **self.forward)
+        self._errands.append(errand)
+        return errand.go(lambda errand: self.finish(errand, send))
+
+    async def finish(self, errand: Errand, send: Send) -> None:
         try:
-            self.outcomes.append(await self.proxy.forward(scope, receive, send, client=client, **self.forward))
+            await errand.run()
         except OriginFailure as failure:
             self.failures.append(failure)
             body = failure.kind.encode()
             headers = [(b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": failure.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [errand.outcome for errand in self._errands if errand.outcome is not None]
+
+    def forget(self) -> None:
+        self._errands.clear()
+        self.failures.clear()
 
     async def connect(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))

@@ -10,6 +10,7 @@ import pytest
 from tests.edge.gateway_support import QUICK, TEST_LIMIT_S, gateway, on_both_loops
 from tests.edge.raw_origin import OK, RawOrigin, Received, Wire
 from waitroom.edge.answer import Answer
+from waitroom.edge.cookies import Header
 from waitroom.edge.headers import REWRITES
 from waitroom.edge.origin import Connection
 from waitroom.edge.origin_limits import Limits
@@ -458,6 +459,18 @@ async def test_what_is_added_for_the_client_may_depend_on_the_answer() -> None:
         assert b"x-saw: 202 here\r\n" in head
 
 
+async def test_a_fault_of_ours_in_an_answer_given_without_a_task_is_a_500() -> None:
+    def breaks(status: int, headers: Sequence[Header]) -> Sequence[Header]:
+        raise ZeroDivisionError
+
+    async with RawOrigin() as origin, gateway(origin, to_client=breaks) as app:
+        await (await app.connect()).get(b"/opens-a-connection")
+        head, _ = await (await app.connect()).get(b"/finds-it-idle")
+
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert app.pool.open_count == 1
+
+
 # Memory.
 
 
@@ -471,6 +484,7 @@ async def test_a_small_exchange_leaves_nothing_for_the_collector() -> None:
         try:
             for _ in range(5):
                 await client.get()
+            app.forget()
             assert gc.collect() == 0
         finally:
             gc.enable()

@@ -63,8 +63,7 @@ class GatewayRig(Rig):
         return len(self.gateway.outcomes) + len(self.gateway.failures)
 
     def begin(self) -> None:
-        self.gateway.outcomes.clear()
-        self.gateway.failures.clear()
+        self.gateway.forget()
 
     def talk(self, raw: bytes, reply: Reply | None = None, *, methods: list[bytes] | None = None) -> Heard:
         replies = [reply] if reply is not None else []

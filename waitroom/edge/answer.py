@@ -12,48 +12,19 @@ Nothing here does I/O: the connection feeds it, the proxy takes from it.
 """
 
 import asyncio
-from enum import Enum, auto
-from typing import Protocol, assert_never
+from collections.abc import Callable
+from typing import assert_never
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from waitroom.core.errors import OriginFault
+from waitroom.edge.framing import ClientSide, Framing, Phase
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 65_536
 LENGTH_DIGITS = 18
 WITHOUT_BODY = (204, 304)
 READ_HERE = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive"))
-
-
-class ClientSide(Protocol):
-    """What we need of the client's end of an exchange."""
-
-    target: bytes
-
-    @property
-    def peer_lost(self) -> bool: ...
-    def abort(self) -> None: ...
-
-
-class Framing(Enum):
-    """What ends the answer's body."""
-
-    UNKNOWN = auto()  # the head is not here yet
-    NONE = auto()
-    LENGTH = auto()
-    CHUNKED = auto()
-    CLOSE = auto()
-    UPGRADED = auto()  # 101: what follows is another protocol
-
-
-class Phase(Enum):
-    """Whom the exchange waits for; each has its limit."""
-
-    UPLOAD = auto()  # the client, for more of the request's body
-    HEAD = auto()  # the shop, for the answer's head
-    BODY = auto()  # the shop, for more of the answer
-    CLIENT = auto()  # the client, to take what there is
 
 
 UNKNOWN, NONE, LENGTH, CHUNKED, CLOSE = Framing.UNKNOWN, Framing.NONE, Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE
@@ -65,11 +36,14 @@ class Answer:
 
     # fmt: off
     __slots__ = (
-        "_chunked", "_head_bytes", "_left", "_loop", "_parser", "_parts", "_tail", "_waiter", "buffered", "client",
-        "detail", "done", "fault", "framing", "go_ahead", "headers", "heard", "http_version", "is_head",
+        "_chunked", "_head_bytes", "_left", "_listener", "_loop", "_parser", "_parts", "_tail", "_waiter", "buffered",
+        "client", "detail", "done", "fault", "framing", "go_ahead", "headers", "heard", "http_version", "is_head",
         "keep_alive", "keep_s", "left", "phase", "quiet", "status", "stray",
     )
     # fmt: on
+
+    # Each parser looks for these; to find nothing costs it an exception.
+    on_message_begin = on_status = on_chunk_header = on_chunk_complete = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: ClientSide, is_head: bool) -> None:
         self.client: ClientSide | None = client
@@ -98,6 +72,7 @@ class Answer:
         self._head_bytes = 0
         self._tail = b""
         self._waiter: asyncio.Future[None] | None = None
+        self._listener: Callable[[], None] | None = None
 
     # What the proxy does with it.
 
@@ -122,6 +97,12 @@ class Answer:
         if self.over or self._parts:
             waiter.set_result(None)
         return waiter
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call `listener` once, from the loop, where `news` would be done."""
+        self._listener = listener
+        if self.over or self._parts:
+            self.wake()
 
     def wait_for(self, phase: Phase) -> None:
         """From now on it is this one's turn, and its limit counts."""
@@ -152,6 +133,10 @@ class Answer:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+        listener = self._listener
+        if listener is not None:
+            self._listener = None
+            self._loop.call_soon(listener)
         if self.go_ahead is not None and not self.go_ahead.done():
             self.go_ahead.set_result(None)
 

@@ -11,6 +11,7 @@ its own request's body unread, reading pauses, and an end behind them is seen wh
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, cast
 
 import httptools
@@ -30,8 +31,9 @@ log = structlog.get_logger()
 class EdgeProtocol(HeadReader):
     """One client connection.
 
-    `latest` is the request whose body is being read, `running` the one being answered, `behind` what was read
-    whole in between, `held` the bytes behind them that were not parsed yet.
+    `latest` is the request whose body is being read, `running` the one being answered (`fresh`, as long as the app was
+    not called for it: while bytes are parsed), `behind` what was read whole in between, `held` the bytes behind them
+    that were not parsed yet.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class EdgeProtocol(HeadReader):
         self.asgi_app = cast(ASGIApp, self.app)
         self.latest: Cycle | None = None
         self.running: Cycle | None = None
+        self.fresh: Cycle | None = None
         self.behind: list[Cycle] = []
         self.held = bytearray()
         self.discarding = False
@@ -143,6 +146,9 @@ class EdgeProtocol(HeadReader):
             self.hold(data)
         else:
             self.feed(data)
+            fresh, self.fresh = self.fresh, None
+            if fresh is not None:
+                fresh.attempt(lambda: self.asgi_app(fresh.scope, fresh.receive, fresh.send))
 
     def hold(self, data: bytes) -> None:
         self.held += data
@@ -213,7 +219,7 @@ class EdgeProtocol(HeadReader):
         if self.expect_100_continue and version == "1.1":
             cycle.expects_continue = True
         if self.running is None:
-            self.begin(cycle)
+            self.running = self.fresh = cycle
         else:
             self.behind.append(cycle)
 
@@ -236,8 +242,12 @@ class EdgeProtocol(HeadReader):
     # Answers out.
 
     def begin(self, cycle: Cycle) -> None:
+        """Within the answer to another request: its turn comes with the loop's."""
         self.running = cycle
-        task = self.loop.create_task(cycle.run(self.asgi_app))
+        self.spawn(cycle.run(cycle.call(self.asgi_app)))
+
+    def spawn(self, rest: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(rest)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -267,6 +277,9 @@ class EdgeProtocol(HeadReader):
             data = bytes(self.held)
             self.held.clear()
             self.feed(data)
+            fresh, self.fresh = self.fresh, None
+            if fresh is not None:
+                self.begin(fresh)
         if self.running is None and not self.in_head and not self.discarding:
             self.deadline = self.loop.time() + self.limits.idle_s
 

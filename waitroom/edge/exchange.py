@@ -9,8 +9,8 @@ that does not match its length.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from starlette.types import ASGIApp, Message, Scope
@@ -21,6 +21,7 @@ from waitroom.edge.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
     from waitroom.edge.connection import EdgeProtocol
+    from waitroom.edge.cookies import Header
 
 log = structlog.get_logger()
 
@@ -31,13 +32,29 @@ NO_SCOPE: Final[Scope] = {}
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
+class Done:
+    """Awaited at once. An app that returns it from its call has answered, or will by a callback: it needs no task."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+DONE: Final = Done()
+
+
+async def failed(error: Exception) -> None:
+    raise error
+
+
 class Exchange:
     """What a request has beside its ASGI scope.
 
-    `target` is the request target exactly as received: absolute form, an empty query, a fragment and all.
+    `target` is the request target exactly as received: absolute form, an empty query, a fragment and all. `in_task` is
+    false as long as the app may return `DONE`.
     """
 
-    __slots__ = ("_callbacks", "_protocol", "http_version", "target", "upgrade")
+    __slots__ = ("_callbacks", "_protocol", "http_version", "in_task", "target", "upgrade")
 
     def __init__(self, protocol: "EdgeProtocol", target: bytes, http_version: str, *, upgrade: bool = False) -> None:
         self._protocol = protocol
@@ -45,6 +62,7 @@ class Exchange:
         self.target = target
         self.http_version = http_version
         self.upgrade = upgrade
+        self.in_task = False
 
     @property
     def peer_lost(self) -> bool:
@@ -62,6 +80,30 @@ class Exchange:
             self._callbacks = [callback]
         else:
             self._callbacks.append(callback)
+
+    @property
+    def can_answer(self) -> bool:
+        """`answer` may be called: nothing was answered yet, and the client is here and reads."""
+        protocol = self._protocol
+        running = protocol.running
+        return (
+            running is not None
+            and running.exchange is self
+            and not (running.response_started or protocol.lost or protocol.flow.write_paused)
+        )
+
+    def answer(self, status: int, headers: Sequence["Header"], body: bytes) -> None:
+        """The whole answer, without waiting."""
+        cycle = cast(Cycle, self._protocol.running)
+        cycle.start(status, headers)
+        cycle.write(body, more=False)
+
+    def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Go on with a request for which `DONE` was returned; what `step` leaves to be awaited becomes a task."""
+        cycle = self._protocol.running
+        if cycle is None or cycle.exchange is not self:
+            raise RuntimeError("this request is not under way")
+        cycle.attempt(step)
 
     @property
     def can_hijack(self) -> bool:
@@ -131,10 +173,23 @@ class Cycle:
         self.raw = False
         self.left_bytes = 0
 
-    async def run(self, app: ASGIApp) -> None:
-        """Call the app; whatever it does, the client gets an answer or a broken connection, never a half one."""
+    async def call(self, app: ASGIApp) -> None:
+        await app(self.scope, self.receive, self.send)
+
+    def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do now what needs no waiting: most requests of a gate cost no task."""
         try:
-            await app(self.scope, self.receive, self.send)
+            rest = step()
+        except Exception as error:
+            rest = failed(error)
+        if rest is not DONE:
+            self.protocol.spawn(self.run(rest))
+
+    async def run(self, rest: Awaitable[None]) -> None:
+        """Await the app; whatever it does, the client gets an answer or a broken connection, never a half one."""
+        self.exchange.in_task = True
+        try:
+            await rest
         except asyncio.CancelledError:
             self.exchange.abort()
             raise

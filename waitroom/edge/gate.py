@@ -35,6 +35,7 @@ from waitroom.edge.bypass import Bypasses
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
+from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.headers import REWRITES
 from waitroom.edge.own import OwnRoutes, json_headers
 from waitroom.edge.pages import Pages, accepts_gzip
@@ -109,43 +110,44 @@ class Gate:
         twin.passage = passage
         return twin
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target = scope["extensions"]["waitroom"].target
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What needs no waiting is done within the call: most polls, and the beginning of what goes to the shop."""
+        exchange: Exchange = scope["extensions"]["waitroom"]
+        target = exchange.target
         counts = self.counts
-        if target.startswith(POLL) and scope["method"] == "GET":
+        if target.startswith(POLL) and scope["method"] == "GET" and exchange.can_answer:
             now_ms = self.line.now_ms()
             body = self.own.poll(scope["headers"], target, now_ms, secure=self.clients.is_secure(scope))
             if body is not None:
-                await send({"type": "http.response.start", "status": 200, "headers": json_headers(body)})
-                await send({"type": "http.response.body", "body": body})
+                exchange.answer(200, json_headers(body), body)
                 counts[POLLED] = polled = counts[POLLED] + 1
                 if not polled % TIMED_POLLS:
                     observe(counts, POLL_TIME, self.line.now_ms() - now_ms)
-                return
+                return DONE
         client = self.clients.of(scope)
         request = Request(scope, receive, send, client)
-        match self.rules.place(request.exchange.target, client.host):
+        match self.rules.place(target, client.host):
             case Guarded():
+                now_ms = int(self.line.now_ms())
                 if self.bypasses.lets_through(client, scope["headers"]):
                     counts[REQUESTS["bypass"]] += 1
-                    await self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
-                else:
-                    now_ms = int(self.line.now_ms())
-                    visitor = self._read(request, now_ms)
-                    if visitor.holds is PASS and visitor.pass_ is not None:
-                        counts[PASSED] += 1
-                        await self._let_in(request, visitor.pass_, now_ms)
-                    else:
-                        await self._judge(request, visitor, now_ms)
+                    return self.passage.forward(request, now_ms, drop=self.bypasses.drops)
+                visitor = self._read(request, now_ms)
+                if visitor.holds is PASS and visitor.pass_ is not None:
+                    counts[PASSED] += 1
+                    return self._let_in(request, visitor.pass_, now_ms)
+                return self._judge(request, visitor, now_ms)
             case Own(path):
                 counts[REQUESTS["own"]] += 1
-                await self.own.answer(request, path.partition("?")[0])
+                return self.own.answer(request, path.partition("?")[0])
             case Free():
                 counts[REQUESTS["free"]] += 1
-                await self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
+                return self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
             case Malformed(reason):
                 counts[REQUESTS["malformed"]] += 1
-                await request.answer(self.problems.bad_request(request.asked(), reason))
+                return request.answer(self.problems.bad_request(request.asked(), reason))
+            case other:
+                assert_never(other)
 
     def _read(self, request: Request, now_ms: int) -> Visitor:
         return self.desk.read(

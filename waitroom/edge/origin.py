@@ -15,8 +15,9 @@ import structlog
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin
-from waitroom.edge.answer import Answer, Phase
+from waitroom.edge.answer import Answer
 from waitroom.edge.dialer import Dialer, LookUp
+from waitroom.edge.framing import Phase
 from waitroom.edge.origin_limits import Limits
 
 CLIENT = Phase.CLIENT

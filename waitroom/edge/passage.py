@@ -1,6 +1,6 @@
 """The way to the shop and back: what goes along with a pass, its renewal, and what is counted on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -21,7 +21,7 @@ from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
 from waitroom.edge.origin import Seen
 from waitroom.edge.problems import Problems
-from waitroom.edge.proxy import NOTHING, Proxy
+from waitroom.edge.proxy import NOTHING, Errand, Proxy
 from waitroom.edge.request import Request
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line
@@ -41,7 +41,7 @@ class Passage:
         self.counts = line.counts
         self.gauges = gauges
 
-    async def forward(
+    def forward(
         self,
         request: Request,
         begun_ms: int,
@@ -49,8 +49,8 @@ class Passage:
         fresh: Sequence[Header] = (),
         *,
         drop: frozenset[bytes] = NOTHING,
-    ) -> None:
-        """Whose `pass_` it is gets it anew with the answer: `fresh`, or when it is due. `drop` as in `Proxy.forward`;
+    ) -> Awaitable[None]:
+        """Whose `pass_` it is gets it anew with the answer: `fresh`, or when it is due. `drop` as in `Errand`;
         `begun_ms` is when the request was begun with, in Redis time.
         """
         to_origin: Sequence[Header] = ()
@@ -69,17 +69,22 @@ class Passage:
             self.gauges[ORIGIN_OK_MS] = now_ms
             return fresh if fresh or pass_ is None else self.renewal(pass_, now_ms, status, headers, request)
 
+        errand = Errand(
+            self.proxy,
+            request.scope,
+            request.receive,
+            request.send,
+            client=request.client,
+            to_origin=to_origin,
+            to_client=to_client,
+            drop=drop,
+            seen=seen,
+        )
+        return errand.go(lambda errand: self._finish(errand, request, pass_, fresh))
+
+    async def _finish(self, errand: Errand, request: Request, pass_: Pass | None, fresh: Sequence[Header]) -> None:
         try:
-            await self.proxy.forward(
-                request.scope,
-                request.receive,
-                request.send,
-                client=request.client,
-                to_origin=to_origin,
-                to_client=to_client,
-                drop=drop,
-                seen=seen,
-            )
+            await errand.run()
         except OriginFailure as failure:
             # The pass outlives the shop's errors: what would have come with its answer comes with ours.
             now_ms = int(self.line.now_ms())

@@ -6,7 +6,7 @@ for GET, HEAD and OPTIONS on a reused connection that closed before the first by
 """
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -15,13 +15,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Settings
-from waitroom.edge.answer import Answer, ClientSide, Phase
+from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
+from waitroom.edge.exchange import DONE
+from waitroom.edge.framing import ClientSide, Phase
 from waitroom.edge.headers import Body, HeaderTable, RequestHead
 from waitroom.edge.origin import Connection, OriginPool, Seen
 from waitroom.edge.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
 
+WITHOUT_TASK = frozenset(("GET", "HEAD"))
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 UPGRADABLE = frozenset(("GET", "POST"))  # not OPTIONS: a preflight needs no pass
 NOTHING: frozenset[bytes] = frozenset()
@@ -33,7 +36,14 @@ ToClient = Sequence[Header] | Callable[[int, Sequence[Header]], Sequence[Header]
 class Exchange(ClientSide, Upgradable, Protocol):
     """The client's end, from `scope["extensions"]["waitroom"]`."""
 
+    upgrade: bool
+    in_task: bool
+
     def on_lost(self, callback: Callable[[], None]) -> None: ...
+    @property
+    def can_answer(self) -> bool: ...
+    def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None: ...
+    def attempt(self, step: Callable[[], Awaitable[None]]) -> None: ...
 
 
 class Outcome(NamedTuple):
@@ -48,6 +58,8 @@ class Outcome(NamedTuple):
     commands: tuple[Header, ...] = ()
 
 
+log = structlog.get_logger()
+
 GONE = Outcome(0, False, True)
 NO_BODY = Body.NONE
 
@@ -57,13 +69,41 @@ class Proxy:
 
     def __init__(self, settings: Settings, pool: OriginPool) -> None:
         self.headers = HeaderTable(settings)
-        self._pool = pool
-        self._retry = settings.retry
+        self.pool = pool
+        self.retry = settings.retry
         self.tunnels = Tunnels(idle_s=settings.tunnel_idle / 1000, seen_every_s=pool.limits.seen_s)
-        self._log = structlog.get_logger()
 
-    async def forward(
+
+class Errand:
+    """One request to the shop, and its answer back.
+
+    A request without a body whose answer comes in one piece costs neither a task nor a future: `go`. Everything else
+    is `run`'s, which goes on from wherever that came to.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_asked",
+        "_client",
+        "_connection",
+        "_drop",
+        "_exchange",
+        "_finish",
+        "_head",
+        "_method",
+        "_proxy",
+        "_receive",
+        "_scope",
+        "_seen",
+        "_send",
+        "_to_client",
+        "_to_origin",
+        "outcome",
+    )
+
+    def __init__(
         self,
+        proxy: Proxy,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -73,61 +113,143 @@ class Proxy:
         to_client: ToClient = (),
         drop: Set[bytes] = NOTHING,
         seen: Seen | None = None,
-    ) -> Outcome:
-        """Answer the request from the shop.
-
-        `to_origin` is added for the shop, `to_client` for the client; `drop` names more request fields to leave
+    ) -> None:
+        """`to_origin` is added for the shop, `to_client` for the client; `drop` names more request fields to leave
         out, in any spelling of `-` and `_` (`REWRITES`, a secret header). `seen` is called from time to time while
-        the exchange lasts; False ends an upgraded connection. Raises OriginFailure as long as nothing was sent to the
-        client; after that a failure breaks the client's connection.
+        the exchange lasts; False ends an upgraded connection.
         """
-        exchange: Exchange = scope["extensions"]["waitroom"]
-        method: str = scope["method"]
-        asked = b""
-        if exchange.can_hijack and method in UPGRADABLE and (asked := protocols_asked(scope["headers"])):
-            self.tunnels.refuse_if_full()
-            to_origin = (*to_origin, (b"connection", b"Upgrade"), (b"upgrade", asked))
-        request = self.headers.request(
-            method, exchange.target, scope["http_version"], scope["headers"], client, to_origin=to_origin, drop=drop
+        self._proxy, self._scope, self._receive, self._send = proxy, scope, receive, send
+        self._client, self._to_origin, self._to_client, self._drop, self._seen = (
+            client,
+            to_origin,
+            to_client,
+            drop,
+            seen,
         )
-        pool = self._pool
-        whole = request.body is NO_BODY
-        safe = method in SAFE and whole
-        connection = pool.take(pool.limits.keep_s if safe else pool.limits.fresh_s) or await pool.open()
-        while True:
+        self._exchange: Exchange = scope["extensions"]["waitroom"]
+        self._method: str = scope["method"]
+        self._asked = b""
+        self._head: RequestHead | None = None
+        self._connection: Connection
+        self._answer: Answer | None = None
+        self._finish: Finish
+        self.outcome: Outcome | None = None
+
+    def go(self, finish: "Finish") -> Awaitable[None]:
+        """Do what needs no waiting. `finish` gives what has to be awaited else: it awaits `run`."""
+        exchange, pool = self._exchange, self._proxy.pool
+        if self._method in WITHOUT_TASK and not (exchange.in_task or exchange.upgrade or exchange.peer_lost):
+            try:
+                head = self._prepare()
+            except OriginFailure:
+                return finish(self)  # `run` meets it again
+            connection = pool.take(pool.limits.keep_s) if head.body is NO_BODY else None
+            if connection is not None:
+                self._finish = finish
+                self._ask(connection, head).tell(self._hear)
+                return DONE
+        return finish(self)
+
+    async def run(self) -> Outcome:
+        """Answer the request from the shop, to the end. Raises OriginFailure as long as nothing was sent to the client;
+        after that a failure breaks the client's connection.
+        """
+        self.outcome = outcome = await self._run()
+        return outcome
+
+    def _prepare(self) -> RequestHead:
+        scope, exchange, to_origin = self._scope, self._exchange, self._to_origin
+        if exchange.upgrade and exchange.can_hijack and self._method in UPGRADABLE:
+            self._asked = asked = protocols_asked(scope["headers"])
+            if asked:
+                self._proxy.tunnels.refuse_if_full()
+                to_origin = (*to_origin, (b"connection", b"Upgrade"), (b"upgrade", asked))
+        self._head = head = self._proxy.headers.request(
+            self._method,
+            exchange.target,
+            scope["http_version"],
+            scope["headers"],
+            self._client,
+            to_origin=to_origin,
+            drop=self._drop,
+        )
+        return head
+
+    def _ask(self, connection: Connection, head: RequestHead) -> Answer:
+        loop = self._proxy.pool.loop
+        self._connection = connection
+        self._answer = answer = Answer(loop, self._exchange, self._method == "HEAD")
+        self._exchange.on_lost(answer.leave)
+        if head.expects:
+            answer.go_ahead = loop.create_future()  # the shop may tell it before anybody waits for it
+        connection.ask(answer, head.head, whole=head.body is NO_BODY, seen=self._seen)
+        return answer
+
+    def _hear(self) -> None:
+        """There is news of the answer that `go` asked for."""
+        if self._exchange.peer_lost:
+            assert self._answer is not None
+            self._connection.leave(self._answer)
+            self.outcome = GONE
+        else:
+            self._exchange.attempt(self._answer_whole)
+
+    def _answer_whole(self) -> Awaitable[None]:
+        connection, answer, exchange = self._connection, self._answer, self._exchange
+        assert answer is not None
+        if not answer.done or answer.status == 101 or not exchange.can_answer:
+            return self._finish(self)
+        try:
+            headers, commands = self._translate(answer)
+            exchange.answer(answer.status, headers, answer.take())
+        finally:
+            connection.leave(answer)
+        self.outcome = Outcome(answer.status, True, False, commands)
+        return DONE
+
+    async def _run(self) -> Outcome:
+        pool, exchange = self._proxy.pool, self._exchange
+        head = self._head or self._prepare()
+        whole = head.body is NO_BODY
+        safe = self._method in SAFE and whole
+        answer = self._answer
+        if answer is None:
+            connection = pool.take(pool.limits.keep_s if safe else pool.limits.fresh_s) or await pool.open()
             if exchange.peer_lost:
                 pool.give_back(connection)
                 return GONE
-            answer = Answer(pool.loop, exchange, method == "HEAD")
-            exchange.on_lost(answer.leave)
-            reused = connection.used
-            if request.expects:
-                answer.go_ahead = pool.loop.create_future()  # the shop may tell it before anybody waits for it
-            connection.ask(answer, request.head, whole=whole, seen=seen)
-            upload = None if whole else pool.loop.create_task(self._upload(receive, connection, answer, request))
+            answer = self._ask(connection, head)
+        while True:
+            connection = self._connection
+            upload = None if whole else pool.loop.create_task(self._upload(connection, answer, head))
             try:
                 await answer.news()
                 if answer.status == 101 and not answer.failed:
-                    return await self._switch(exchange, connection, answer, asked, to_client, seen)
+                    return await self._switch(connection, answer)
                 if not answer.failed:
-                    return await self._relay(connection, answer, send, to_client)
+                    return await self._relay(connection, answer)
                 if answer.left:
                     return GONE
-                died_idle = answer.fault == "reset" and reused and not answer.heard
-                if not (died_idle and safe and self._retry):
+                died_idle = answer.fault == "reset" and connection.used and not answer.heard
+                if not (died_idle and safe and self._proxy.retry):
                     raise failure_of(answer)
             finally:
                 connection.leave(answer)
                 if upload is not None:
                     upload.cancel()
-            connection = await pool.open()
+            answer = self._ask(await pool.open(), head)
             safe = False  # once
 
-    async def _relay(self, connection: Connection, answer: Answer, send: Send, to_client: ToClient) -> Outcome:
+    def _translate(self, answer: Answer) -> tuple[list[Header], tuple[Header, ...]]:
+        """The head for the client, and the shop's commands."""
+        to_client = self._to_client
+        added = to_client(answer.status, answer.headers) if callable(to_client) else to_client
+        return self._proxy.headers.answer(answer.status, answer.http_version, answer.headers, added)
+
+    async def _relay(self, connection: Connection, answer: Answer) -> Outcome:
         """Send the answer's head, which is here, and the body as it comes."""
-        status = answer.status
-        added = to_client(status, answer.headers) if callable(to_client) else to_client
-        headers, commands = self.headers.answer(status, answer.http_version, answer.headers, added)
+        send, status = self._send, answer.status
+        headers, commands = self._translate(answer)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         if not answer.done and not answer.buffered:
             # ASGI lets a server hold the head back until a piece of body: this one lets it go.
@@ -148,44 +270,36 @@ class Proxy:
         await send({"type": "http.response.body", "body": answer.take(), "more_body": False})
         return Outcome(status, True, False, commands)
 
-    async def _switch(
-        self,
-        exchange: Exchange,
-        connection: Connection,
-        answer: Answer,
-        asked: bytes,
-        to_client: ToClient,
-        seen: Seen | None,
-    ) -> Outcome:
+    async def _switch(self, connection: Connection, answer: Answer) -> Outcome:
         """Both sides speak another protocol from here on."""
-        agreed = protocols_agreed(asked, answer.headers)
-        added = to_client(101, answer.headers) if callable(to_client) else to_client
-        headers, commands = self.headers.answer(101, answer.http_version, answer.headers, added)
+        agreed = protocols_agreed(self._asked, answer.headers)
+        headers, commands = self._translate(answer)
         headers += ((b"connection", b"Upgrade"), (b"upgrade", agreed))
         head = b"".join(b"%b: %b\r\n" % field for field in headers)
-        await self.tunnels.join(exchange, connection, STATUS_LINE[101] + head + b"\r\n" + answer.take(), seen)
+        first = STATUS_LINE[101] + head + b"\r\n" + answer.take()
+        await self._proxy.tunnels.join(self._exchange, connection, first, self._seen)
         return Outcome(101, True, False, commands)
 
     def _break_off(self, answer: Answer, commands: tuple[Header, ...]) -> Outcome:
         """The answer will never be whole: only a broken connection says so honestly."""
         if not answer.left:
-            self._log.warning("answer_cut", kind=answer.fault, detail=answer.detail, status=answer.status)
+            log.warning("answer_cut", kind=answer.fault, detail=answer.detail, status=answer.status)
             answer.abort()
         return Outcome(answer.status, False, answer.left, commands)
 
-    async def _upload(self, receive: Receive, connection: Connection, answer: Answer, request: RequestHead) -> None:
+    async def _upload(self, connection: Connection, answer: Answer, head: RequestHead) -> None:
         """Send the request's body on as it comes, until it ends or the answer does."""
         if answer.go_ahead is not None and not await self._is_told_to_go_on(answer, answer.go_ahead):
             return
-        chunked = request.body is Body.CHUNKED
+        chunked = head.body is Body.CHUNKED
         more = True
-        fresh_bytes = enough = self._pool.limits.upload_bytes
+        fresh_bytes = enough = self._proxy.pool.limits.upload_bytes
         while more and connection.answer is answer:
             if not answer.headed:
                 answer.phase = Phase.UPLOAD
                 if fresh_bytes >= enough:  # a byte now and then is no progress
                     fresh_bytes = answer.quiet = 0
-            message = await receive()
+            message = await self._receive()
             if connection.answer is not answer:
                 return
             if message["type"] == "http.disconnect":
@@ -205,8 +319,12 @@ class Proxy:
 
     async def _is_told_to_go_on(self, answer: Answer, go_ahead: asyncio.Future[None]) -> bool:
         """Wait for the shop's `100 Continue`, a little: not every server sends one (RFC 9110 §10.1.1)."""
-        await asyncio.wait((go_ahead,), timeout=self._pool.limits.go_ahead_s)
+        await asyncio.wait((go_ahead,), timeout=self._proxy.pool.limits.go_ahead_s)
         return not answer.headed and not answer.over
+
+
+Finish = Callable[[Errand], Awaitable[None]]
+"""Holds no errand: the two would live until the collector runs."""
 
 
 def failure_of(answer: Answer) -> OriginFailure:
