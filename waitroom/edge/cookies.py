@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 from waitroom.core.tokens import Pass, Ticket, Tokens, Unreadable
@@ -34,6 +35,8 @@ SHARED_CACHE_FIELDS = frozenset((b"surrogate-control", b"edge-control", b"x-acce
 DIRECTIVE = re.compile(rb'(?:[^,"]+|"(?:[^"\\]|\\.)*"?)+')
 SLACK = 4
 """Blanks put up with before a name; browsers send one."""
+COOKIES_KEPT, LONGEST_KEPT = 4096, 1024
+"""A browser sends the same field again and again; 8 MB at most are kept of them."""
 NOT_OUR_COOKIE = b'no-cache="set-cookie"'
 
 
@@ -145,6 +148,10 @@ def collect(cookie: bytes, start: bytes, values: list[bytes]) -> None:
 
 def strip(cookie: bytes) -> bytes | None:
     """A Cookie field's value without our cookies; None if it held only ours. Every other byte stays."""
+    return strip_known(cookie) if len(cookie) <= LONGEST_KEPT else strip_anew(cookie)
+
+
+def strip_anew(cookie: bytes) -> bytes | None:
     if b"waitroom_" not in cookie.lower():
         return cookie
     parts = cookie.split(b";")
@@ -153,6 +160,9 @@ def strip(cookie: bytes) -> bytes | None:
         return cookie
     left = b";".join(others)
     return left.lstrip(b" \t") if left.strip(b"; \t") else None
+
+
+strip_known = lru_cache(COOKIES_KEPT)(strip_anew)
 
 
 def is_our_set_cookie(value: bytes) -> bool:
