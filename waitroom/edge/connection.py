@@ -22,7 +22,8 @@ from uvicorn.server import ServerState
 
 from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.crowding import make_room
-from waitroom.edge.exchange import HIGH_WATER_BYTES, Cycle, Exchange, reset_on_close
+from waitroom.edge.cycle import HIGH_WATER_BYTES, Cycle
+from waitroom.edge.exchange import Exchange, reset_on_close
 from waitroom.edge.heads import HeadReader, Refused, refusal
 
 log = structlog.get_logger()

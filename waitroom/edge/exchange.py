@@ -1,34 +1,20 @@
-"""One request and its answer: what the app sees beside the scope, and how ASGI messages become bytes.
+"""What an app sees of a request beside its scope: ``scope["extensions"]["waitroom"]``.
 
-`Exchange` is the public part, found in ``scope["extensions"]["waitroom"]``. `Cycle` is ASGI's receive and
-send; it frames the answer itself: lengths, chunks, or a close, so that `transfer-encoding` and `connection`
-of an app count only as wishes. What it refuses: a header that would split the answer (RFC 9112 §11.1), a body
-that does not match its length.
+By it an app may answer without a task, hear of a lost client, take the connection over, or break it.
 """
 
 import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-from starlette.types import ASGIApp, Message, Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
-from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
     from waitroom.edge.connection import EdgeProtocol
     from waitroom.edge.cookies import Header
 
-log = structlog.get_logger()
-
-BODYLESS: Final = frozenset((204, 304))
-FRAMING: Final = frozenset((b"content-length", b"connection", b"transfer-encoding"))
-HIGH_WATER_BYTES: Final = 65_536
-NO_SCOPE: Final[Scope] = {}
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -41,10 +27,6 @@ class Done:
 
 
 DONE: Final = Done()
-
-
-async def failed(error: Exception) -> None:
-    raise error
 
 
 class Exchange:
@@ -83,18 +65,20 @@ class Exchange:
 
     @property
     def can_answer(self) -> bool:
-        """`answer` may be called: nothing was answered yet, and the client is here and reads."""
+        """`answer` may be called: outside of a task, before anything else was answered, with a client that reads."""
         protocol = self._protocol
         running = protocol.running
         return (
-            running is not None
+            not self.in_task
+            and running is not None
             and running.exchange is self
             and not (running.response_started or protocol.lost or protocol.flow.write_paused)
         )
 
     def answer(self, status: int, headers: Sequence["Header"], body: bytes) -> None:
         """The whole answer, without waiting."""
-        cycle = cast(Cycle, self._protocol.running)
+        cycle = self._protocol.running
+        assert cycle is not None
         cycle.start(status, headers)
         cycle.write(body, more=False)
 
@@ -127,221 +111,6 @@ class Exchange:
         for callback in self._callbacks or ():
             self._protocol.loop.call_soon(callback)
         self._callbacks = None
-
-
-class Cycle:
-    """ASGI's receive and send for one request."""
-
-    __slots__ = (
-        "bodyless",
-        "buffered_bytes",
-        "chunked",
-        "chunks",
-        "disconnected",
-        "exchange",
-        "expects_continue",
-        "head",
-        "keep_alive",
-        "left_bytes",
-        "more_body",
-        "news",
-        "protocol",
-        "raw",
-        "response_complete",
-        "response_started",
-        "scope",
-        "waiter",
-    )
-
-    def __init__(self, protocol: "EdgeProtocol", scope: Scope, exchange: Exchange, *, keep_alive: bool) -> None:
-        self.protocol = protocol
-        self.scope = scope
-        self.exchange = exchange
-        self.keep_alive = keep_alive
-        self.expects_continue = False
-        self.disconnected = False
-        self.chunks: list[bytes] | None = None
-        self.buffered_bytes = 0
-        self.more_body = True
-        self.news = False
-        self.waiter: asyncio.Future[None] | None = None
-        self.response_started = False
-        self.response_complete = False
-        self.head = b""
-        self.bodyless = False
-        self.chunked = False
-        self.raw = False
-        self.left_bytes = 0
-
-    async def call(self, app: ASGIApp) -> None:
-        await app(self.scope, self.receive, self.send)
-
-    def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Do now what needs no waiting: most requests of a gate cost no task."""
-        try:
-            rest = step()
-        except Exception as error:
-            rest = failed(error)
-        if rest is not DONE:
-            self.protocol.spawn(self.run(rest))
-
-    async def run(self, rest: Awaitable[None]) -> None:
-        """Await the app; whatever it does, the client gets an answer or a broken connection, never a half one."""
-        self.exchange.in_task = True
-        try:
-            await rest
-        except asyncio.CancelledError:
-            self.exchange.abort()
-            raise
-        except Exception:
-            log.exception("request_failed", method=self.scope["method"])
-            await self.fail()
-        else:
-            if not self.response_complete and not self.disconnected:
-                log.error("answer_incomplete", method=self.scope["method"])
-                await self.fail()
-        finally:
-            # The scope leads to the exchange and back here; cut, the whole is freed without the collector.
-            self.scope = NO_SCOPE
-
-    async def fail(self) -> None:
-        if self.disconnected or self.response_complete:
-            return
-        if self.response_started:
-            self.exchange.abort()
-            return
-        text = b"Internal Server Error"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
-        self.keep_alive = False
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": text})
-
-    def lose(self) -> None:
-        """The client is gone: receive says so, send does nothing any more."""
-        self.disconnected = True
-        self.wake()
-        self.exchange.tell_lost()
-
-    def wake(self) -> None:
-        self.news = True
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    def take(self, body: bytes) -> None:
-        if self.chunks is None:
-            self.chunks = [body]
-        else:
-            self.chunks.append(body)
-        self.buffered_bytes += len(body)
-        self.wake()
-
-    async def receive(self) -> Message:
-        if self.expects_continue:
-            self.expects_continue = False
-            if not self.disconnected and self.more_body:
-                self.protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not self.disconnected and not self.response_complete:
-            self.protocol.flow.resume_reading()
-            while not self.news:
-                self.waiter = self.protocol.loop.create_future()
-                try:
-                    await self.waiter
-                finally:
-                    self.waiter = None
-            self.news = False
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
-        chunks = self.chunks
-        if chunks is None:
-            return {"type": "http.request", "body": b"", "more_body": self.more_body}
-        self.chunks = None
-        self.buffered_bytes = 0
-        return {"type": "http.request", "body": b"".join(chunks), "more_body": self.more_body}
-
-    async def send(self, message: Message) -> None:
-        flow = self.protocol.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
-        if self.disconnected:
-            return
-        if not self.response_started:
-            if message["type"] != "http.response.start":
-                raise RuntimeError(f"expected http.response.start, got {message['type']}")
-            self.start(message["status"], message.get("headers", ()))
-        elif not self.response_complete:
-            if message["type"] != "http.response.body":
-                raise RuntimeError(f"expected http.response.body, got {message['type']}")
-            more = message.get("more_body", False)
-            self.write(message.get("body", b""), more=more)
-            if more and flow.write_paused:
-                await flow.drain()  # here, and not with the next piece in hand
-        else:
-            raise RuntimeError(f"got {message['type']} after the answer was whole")
-
-    def start(self, status: int, headers: Any) -> None:
-        lines = [STATUS_LINE[status]]
-        count = 2
-        length: int | None = None
-        if self.more_body or self.protocol.edge.draining:
-            # The rest of the body would be read as the next request (RFC 9112 §9.6).
-            self.keep_alive = False
-        for name, value in headers:
-            name = name.lower()
-            if name in FRAMING:
-                if name != b"content-length":
-                    if name == b"connection" and b"close" in value.lower():
-                        self.keep_alive = False
-                    continue
-                if length is not None:
-                    raise RuntimeError("an answer has one content-length")
-                length = int(value)
-            lines += (name, b": ", value, b"\r\n")
-            count += 1
-
-        self.bodyless = status in BODYLESS or self.scope["method"] == "HEAD"
-        self.left_bytes = 0 if self.bodyless or length is None else length
-        self.raw = self.chunked = False
-        if not self.bodyless and length is None:
-            if self.exchange.http_version == "1.0":
-                self.raw = True
-                self.keep_alive = False
-            else:
-                self.chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
-                count += 1
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-            count += 1
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
-            raise RuntimeError("a header of the answer holds a line break")
-        self.protocol.edge.counts[ANSWERS_AT + status // 100] += 1
-        self.response_started = True
-        self.expects_continue = False
-        self.head = head  # goes with the first piece of body, as ASGI has it: one write instead of two
-
-    def write(self, body: bytes, *, more: bool) -> None:
-        head, self.head = self.head, b""
-        if self.bodyless:
-            body = b""
-        elif self.chunked:
-            if body:
-                body = b"%x\r\n%b%b" % (len(body), body, b"\r\n" if more else b"\r\n0\r\n\r\n")
-            elif not more:
-                body = b"0\r\n\r\n"
-        elif body and not self.raw:
-            self.left_bytes -= len(body)
-            if self.left_bytes < 0:
-                raise RuntimeError("the answer is longer than its content-length")
-        if head or body:
-            self.protocol.transport.write(head + body if head else body)
-        if not more:
-            if self.left_bytes:
-                raise RuntimeError("the answer is shorter than its content-length")
-            self.response_complete = True
-            self.wake()
-            self.protocol.answered(self)
 
 
 def reset_on_close(transport: asyncio.Transport) -> None:

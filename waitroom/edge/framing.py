@@ -32,3 +32,7 @@ class Phase(Enum):
     HEAD = auto()  # the shop, for the answer's head
     BODY = auto()  # the shop, for more of the answer
     CLIENT = auto()  # the client, to take what there is
+
+
+CLIENT = Phase.CLIENT  # a name of the module is looked up faster than an Enum's member
+CLIENTS_TURN = (Phase.CLIENT, Phase.UPLOAD)

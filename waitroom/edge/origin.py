@@ -17,11 +17,9 @@ from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin
 from waitroom.edge.answer import Answer
 from waitroom.edge.dialer import Dialer, LookUp
-from waitroom.edge.framing import Phase
+from waitroom.edge.framing import CLIENT, CLIENTS_TURN, Phase
 from waitroom.edge.origin_limits import Limits
 
-CLIENT = Phase.CLIENT
-CLIENTS_TURN = (Phase.CLIENT, Phase.UPLOAD)
 Seen = Callable[[], bool]
 """Counts a visitor as seen; False once the pass has ended for good."""
 
