@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from waitroom.core.estimate import Move
 from waitroom.core.presence import BLOCK, CHUNK, Beats, Presence
 from waitroom.core.probes import MOST, Probe, Tally
-from waitroom.core.release import Cohort
+from waitroom.core.release import AGES, Cohort
 from waitroom.core.table import EMPTY, EXACT, TIER, Facts, Table, block_at, decode, make_table
 
 quick = settings(deadline=None, max_examples=60)
@@ -137,7 +137,7 @@ def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: in
     """With the rings as full as they get in a day."""
     calls = tuple((1_800_000_000_000 + at, 1_800_000_000_000 + at, issued - at) for at in range(80))
     issues = tuple((1_800_000_000_000 + at, issued - at) for at in range(22))
-    cohort = Cohort(1_800_000_000_000, (999, 999, 999), (999, 999, 999))
+    cohort = Cohort(1_800_000_000_000, (999,) * AGES, (999,) * AGES)
     move = Move(1_800_000_000_000, 60_000, 99_999, 99_999, 99_999, 60_000 * issued, 99_999, 60_000 * 5_000)
     probe = Probe(issued, 1_800_000_000_000, issued, 10**7, 10**7, 1_800_000_000_000, 10**7, 10**7)
     tally = Tally(*[10**7] * 5)
@@ -168,7 +168,10 @@ facts = st.builds(
     issues=st.lists(st.tuples(*[st.integers(0, 10**13)] * 2), max_size=5).map(tuple),
     cohorts=st.lists(
         st.builds(
-            Cohort, st.integers(0, 10**13), st.tuples(*[st.integers(0, 99)] * 3), st.tuples(*[st.integers(0, 99)] * 3)
+            Cohort,
+            st.integers(0, 10**13),
+            st.tuples(*[st.integers(0, 99)] * AGES),
+            st.tuples(*[st.integers(0, 99)] * AGES),
         ),
         max_size=5,
     ).map(tuple),

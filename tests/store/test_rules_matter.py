@@ -15,7 +15,7 @@ from waitroom.core import watch as watch_module
 from waitroom.core.meter import HORIZON_US, Limits, Meter
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats
-from waitroom.core.release import Coming
+from waitroom.core.release import AGES, Ages, Coming
 from waitroom.core.settings import Settings
 from waitroom.core.watch import Watch
 
@@ -23,7 +23,7 @@ RATE, BURST = 20.0, 20.0
 LIMITS = Limits(RATE, BURST)
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
 H_S = HORIZON_US / 1e6
-EVERYBODY_COMES = Coming(1.0, 1.0, 1.0)
+EVERYBODY_COMES = Coming((1.0,) * AGES)
 
 
 async def crowd(
@@ -85,8 +85,8 @@ async def test_the_rate_is_used_whoever_leaves_or_sleeps(
 async def test_counting_all_called_as_on_their_way_lets_sleepers_clog_the_line(
     one_redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def everybody_called(self: Watch, snapshot: Snapshot, at_door: Sequence[int]) -> tuple[int, int, int]:
-        return snapshot.state.front - snapshot.state.admitted - len(at_door), 0, 0
+    def everybody_called(self: Watch, snapshot: Snapshot, at_door: Sequence[int]) -> Ages:
+        return (snapshot.state.front - snapshot.state.admitted - len(at_door), *(0,) * (AGES - 1))
 
     monkeypatch.setattr(Watch, "_soon", everybody_called)
     monkeypatch.setattr(watch_module, "coming", lambda *_: EVERYBODY_COMES)
@@ -126,13 +126,40 @@ async def test_taking_the_share_of_everybody_called_keeps_the_line_waiting_for_t
 async def test_a_long_memory_of_who_came_is_wrong_while_people_leave(
     one_redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over 30 s instead of 10, a fifth of the rate is lost when four in five tabs fall asleep."""
+    """By everybody of the last 30 s, instead of the last to be called, when four in five tabs fall asleep."""
+    kept = used(await crowd(one_redis_url, 2000, slow=0.8), start_s=2)
+    monkeypatch.setattr(release_module, "ENOUGH", 10**9)
     monkeypatch.setattr(release_module, "COHORTS_MS", 30_000)
     monkeypatch.setattr(watch_module, "COHORTS_MS", 30_000)
+    taken_out = used(await crowd(one_redis_url, 2000, slow=0.8), start_s=2)
 
-    simulation = await crowd(one_redis_url, 2000, slow=0.8)
+    print(f"{kept:.3f} against {taken_out:.3f}")
+    assert kept >= 0.97
+    assert taken_out < 0.94
 
-    assert used(simulation, start_s=2) < 0.9
+
+async def test_phones_that_answer_seconds_after_the_call_are_called_so_much_earlier(
+    one_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P1, P3: whoever takes 6 s may be overtaken by people called up to 4 s later who took 2, and by nobody else."""
+
+    async def late_crowd() -> LineSimulation:
+        async with room_in(one_redis_url, LIMITS) as room:
+            simulation = LineSimulation(room, SETTINGS, latency_s=(2.0, 6.0))
+            await simulation.join(1000)
+            await simulation.run(35)
+            return simulation
+
+    simulation = await late_crowd()
+    kept = simulation.rate_used(RATE, burst=BURST, start_s=12, end_s=34)
+    monkeypatch.setattr(Coming, "pause_s", 0.0)
+    taken_out = (await late_crowd()).rate_used(RATE, burst=BURST, start_s=12, end_s=34)
+
+    print(f"{kept:.3f} against {taken_out:.3f}; overtaken by {simulation.overtaken()}")
+    assert kept >= 0.97
+    assert taken_out < 0.9
+    assert simulation.most_over(RATE, BURST) <= 0.01
+    assert simulation.overtaken() <= 2 * RATE
 
 
 async def test_a_spent_burst_does_not_pause_the_line(one_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +302,8 @@ async def test_a_full_room_is_handed_out_in_order_and_fully(one_redis_url: str) 
     admitted = sum(10 <= at < 80 for at in simulation.admissions())
     assert most <= 50
     assert simulation.overtaken() == 0
-    assert admitted >= 0.85 * 70 * 50 / 10
+    print(f"seats used: {admitted / (70 * 50 / 10):.3f}")
+    assert admitted >= 0.9 * 70 * 50 / 10
 
 
 async def test_seats_are_not_refilled_by_guessing(one_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,22 @@ somebody else's: the store reads the bits from Redis, the simulation has them.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from waitroom.core.estimate import LONGEST_POLL_S
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, epoch_of, is_due, mask
-from waitroom.core.release import COHORTS_MS, SOON_MS, Cohort, RoomNow, coming, release
+from waitroom.core.release import (
+    AGES,
+    COHORTS_MS,
+    LATE_MS,
+    SOON_AGES,
+    Ages,
+    Cohort,
+    RoomNow,
+    coming,
+    release,
+)
 from waitroom.core.settings import Settings
 from waitroom.core.survey import Survey, found_absent_ms, last_issued
 from waitroom.core.table import Facts, Table, make_table
@@ -20,6 +31,8 @@ from waitroom.core.table import Facts, Table, make_table
 JUST_ISSUED_MS = 10_000
 SETTLE_MS = 1_000
 CLOCK_SLACK_MS = 1_000
+RECENT_MS = LATE_MS + 3_000
+"""So far back the cohorts reach, with air for rounds that come late."""
 GRACE_MS = int(LONGEST_POLL_S * 1.2 * 1000) + 4_000
 NEAR = 16_384
 MOST_CALLS = 160
@@ -36,6 +49,25 @@ class Verdict:
     table: Table
 
 
+class Judged(NamedTuple):
+    """The room when cohorts were last judged."""
+
+    at_ms: int
+    usable_ms: int
+    front: int
+
+
+NEVER = Judged(-(10**9), 0, 0)
+
+
+class Group(NamedTuple):
+    """Places called within one second, and how many of them had come when they were last counted."""
+
+    start: int
+    end: int
+    came: int
+
+
 class Watch:
     """One holder's; begins anew with each lease. A round is `due`, `note` for each chunk looked at, `judge`."""
 
@@ -48,12 +80,14 @@ class Watch:
         self._claimed: dict[int, int] = {}
         self._looked: dict[int, int] = {}
         self._facts = snapshot.table.facts if snapshot else Facts()
-        self._rounds: deque[tuple[int, int, int]] = deque(maxlen=40)
+        self._rounds: deque[tuple[int, int, int]] = deque(maxlen=4 * RECENT_MS // 1000)
         if snapshot:
             for usable, at_ms, front in self._facts.calls:
-                if snapshot.now_ms - at_ms < 2 * SOON_MS:
+                if snapshot.now_ms - at_ms < RECENT_MS:
                     self._rounds.append((at_ms, front, usable))
-        self._judged_ms = self._recent = 0
+        self._groups: list[Group] = []
+        self._judged = NEVER
+        self._recent = 0
 
     def due(self, snapshot: Snapshot) -> tuple[int, list[int]]:
         """(from which place on the door matters, the chunks to look at): those near the front with every round, the
@@ -62,7 +96,7 @@ class Watch:
         state, now_ms = snapshot.state, snapshot.now_ms
         self._forget_times_to_come(now_ms)
         self._rounds.append((now_ms, state.front, state.usable_ms))
-        self._recent = recent = min(self._front_ago(now_ms, 2 * SOON_MS), state.front)
+        self._recent = recent = min(self._front_ago(now_ms, RECENT_MS), state.front)
         first, last = chunk_of(recent), chunk_of(max(state.issued - 1, state.front))
         near = range(first, min(last, chunk_of(state.front + NEAR)) + 1)
         looked, behind = self._looked, range(near.stop, last + 1)
@@ -85,7 +119,7 @@ class Watch:
             self._facts = replace(facts, calls=calls, issues=(), cohorts=(), moves=(), probes=())
             self._rounds.clear()
             self._looked.clear()
-            self._judged_ms = 0
+            self._judged = NEVER
 
     def note(self, chunk: int, *, seen: bytes, claimed: bytes, now_ms: int) -> None:
         """What a look at a chunk shows."""
@@ -123,12 +157,12 @@ class Watch:
                 table,
                 front=front,
                 called=called,
-                on_the_way=sum(soon) + called + snapshot.door,
+                on_the_way=sum(soon[:SOON_AGES]) + called + snapshot.door,
                 present=self._presence.count,
             )
             table = table.with_facts(self._facts)
         lapsed = max(state.lapsed, table.lapsed_below(state.usable_ms, self._turn_held_ms))
-        return Verdict(front, lapsed, sum(soon) + called, table)
+        return Verdict(front, lapsed, sum(soon[:SOON_AGES]) + called, table)
 
     def _complete(self, snapshot: Snapshot) -> int:
         """Up to which place everybody has been looked at."""
@@ -142,7 +176,7 @@ class Watch:
         Also behind the front, as far as people may be on their way: called unseen, they would be called twice over.
         """
         state, now_ms = snapshot.state, snapshot.now_ms
-        low = min(self._front_ago(now_ms, SOON_MS), state.front)
+        low = min(self._front_ago(now_ms, LATE_MS), state.front)
         settled = last_issued(self._facts.issues, now_ms - JUST_ISSUED_MS)
         ranges = [(max(settled, low), state.issued)]
         if now_ms - state.gap_ms < GRACE_MS:
@@ -177,35 +211,38 @@ class Watch:
             place = chunk * CHUNK + stop
         return people, came
 
-    def _soon(self, snapshot: Snapshot, at_door: Sequence[int]) -> tuple[int, int, int]:
-        """Called and not yet here, by age: under 1, under 2, under 3 s."""
+    def _soon(self, snapshot: Snapshot, at_door: Sequence[int]) -> Ages:
+        """Called and not yet here, by age: under 1, under 2 … under 6 s."""
         ages = []
         end = snapshot.state.front
-        for age_ms in (1000, 2000, SOON_MS):
-            start = min(self._front_ago(snapshot.now_ms, age_ms), end)
+        for age in range(1, AGES + 1):
+            start = min(self._front_ago(snapshot.now_ms, age * 1000), end)
             people, came = self._people(start, end, at_door)
             ages.append(people - came)
             end = start
-        return ages[0], ages[1], ages[2]
+        return tuple(ages)
 
     def _judge_cohort(self, snapshot: Snapshot, at_door: Sequence[int]) -> None:
-        """Once a second: of those called 1, 2 and 3 s ago, who came? Only if a claim could have succeeded all that
-        time, and only of people seen before: whoever got a number a moment ago has not had their first poll.
+        """Once a second: of those called 1, 2 … 6 s ago and not here yet, who has come since? Only if a claim could
+        have succeeded meanwhile, and only of people seen before: whoever got a number a moment ago has not had their
+        first poll.
         """
-        now_ms = snapshot.now_ms
-        if now_ms - self._judged_ms < 1000:
+        state, now_ms = snapshot.state, snapshot.now_ms
+        since_ms = now_ms - self._judged.at_ms
+        if 0 <= since_ms < 1000:
             return
-        self._judged_ms = now_ms
-        counts = []
-        for age_ms in (1000, 2000, SOON_MS):
-            then = next((usable for at, _, usable in self._rounds if now_ms - at <= age_ms + 1000), None)
-            could = then is not None and snapshot.state.usable_ms - then >= age_ms
-            start, end = self._front_ago(now_ms, age_ms + 1000), self._front_ago(now_ms, age_ms)
-            counts.append(self._people(start, end, at_door, only_seen=True) if could else (0, 0))
+        could = since_ms <= 2000 and 2 * (state.usable_ms - self._judged.usable_ms) >= since_ms
+        called, came = [0] * AGES, [0] * AGES
+        groups = [Group(self._judged.front, state.front, 0)]
+        for age, group in enumerate(self._groups if could else ()):
+            people, here = self._people(group.start, group.end, at_door, only_seen=True)
+            called[age], came[age] = max(0, people - group.came), max(0, here - group.came)
+            groups.append(group._replace(came=here))
+        self._groups = groups[:AGES]
+        self._judged = Judged(now_ms, state.usable_ms, state.front)
         cohorts = [cohort for cohort in self._facts.cohorts if now_ms - cohort.at_ms <= COHORTS_MS]
-        if any(people for people, _ in counts):
-            (n1, c1), (n2, c2), (n3, c3) = counts
-            cohorts.append(Cohort(now_ms, (n1, n2, n3), (c1, c2, c3)))
+        if any(called):
+            cohorts.append(Cohort(now_ms, tuple(called), tuple(came)))
         self._facts = replace(self._facts, cohorts=tuple(cohorts))
 
     def _remember(self, snapshot: Snapshot, front: int) -> None:
