@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -37,6 +38,29 @@ async def test_no_window_sees_more_than_the_rate_and_the_line_uses_all_of_it() -
     assert_nobody_was_overtaken(shop, stories)
     for story in stories:
         assert story.positions == sorted(story.positions, reverse=True)
+
+
+@pytest.mark.timed
+async def test_ten_a_second_come_one_every_tenth_of_a_second() -> None:
+    """P1: what the shop sees is as even as the rate says, not ten at once."""
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, rate="10/s", burst="1") as gateway:
+            browsers = [Browser(gateway.url, timeout_s=30) for _ in range(60)]
+            await asyncio.gather(*(wait_in_line(browser, f"/{at}") for at, browser in enumerate(browsers)))
+            for browser in browsers:
+                browser.close()
+
+    times = [at for _, at in first_arrivals(shop)]
+    gaps = sorted(later - earlier for earlier, later in pairwise(times))
+    median, tenth, worst = gaps[len(gaps) // 2], gaps[len(gaps) // 10], gaps[-1]
+    most = gaps[len(gaps) * 9 // 10]
+    print(
+        f"gaps in ms: 10 % {tenth * 1e3:.0f}, median {median * 1e3:.0f}, 90 % {most * 1e3:.0f}, worst {worst * 1e3:.0f}"
+    )
+    assert len(times) == 60
+    assert 0.08 <= median <= 0.12
+    assert most <= 0.2
+    assert worst <= 0.6
 
 
 async def test_a_full_room_is_handed_out_in_order_and_never_overfull() -> None:
