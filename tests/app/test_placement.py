@@ -16,6 +16,7 @@ import redis as sync_redis
 import trustme
 
 from tests.app.placement_support import Front, Message, PlantedShop, later, page, planted_shop, serving
+from tests.redis_sets import running_sentinel
 from tests.support import SECRET, Gateway, RedisServer, free_port, running_redis
 from waitroom.cli.console import Progress
 from waitroom.cli.placement.findings import Finding
@@ -270,6 +271,15 @@ def test_what_is_wrong_with_a_redis_is_said(
 )
 def test_a_redis_far_away_with_a_wrong_clock_or_careless_is_named(seen: Seen, words: tuple[str, ...]) -> None:
     assert found([*speed_findings(seen), *role_findings(seen)], WARNING, *words)
+
+
+def test_a_sentinel_that_is_not_there_is_named_and_one_that_is_well_is_not() -> None:
+    with running_sentinel() as watched:
+        findings, _ = redis_findings(watched.url, settings())
+
+    (said,) = [each for each in findings if "Sentinel" in each.sentence]
+    assert (said.severity, "127.0.0.1:1:" in said.sentence) == (WARNING, True)
+    assert found(findings, WARNING, "min-replicas-to-write 1")
 
 
 def test_a_cluster_that_is_down_is_a_fault() -> None:

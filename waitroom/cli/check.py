@@ -65,12 +65,7 @@ def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]
         own = (SecretStr(load_or_make_secret(settings.data_dir)),)
         settings = settings.model_copy(update={"secret": own})
     well = {item.name: item.ok for item in items}
-    return look_closely(
-        settings,
-        url if well.get("eviction") is not None else None,
-        reaches_shop=well["origin"],
-        tell=tell,
-    )
+    return look_closely(settings, url if "eviction" in well else None, reaches_shop=well["origin"], tell=tell)
 
 
 def redis_of(settings: Settings) -> str | None:

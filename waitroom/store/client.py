@@ -136,6 +136,19 @@ class Client(AsyncCoreCommands):
             faults.append(f"{shown(host)} does not know it")
         raise ConnectionError(f"no Sentinel names the master {self._place.master}: {', '.join(faults)}")
 
+    async def ask_quorum(self) -> list[str]:
+        """What keeps Sentinels from agreeing on another master, one of them at a time; empty if nothing does, or where
+        there are none.
+        """
+        faults = []
+        for sentinel, host in zip(self._sentinels, self._place.hosts, strict=False):
+            try:
+                async with asyncio.timeout(SENTINEL_S):
+                    await cast(Any, sentinel).execute_command("SENTINEL", "CKQUORUM", self._place.master)
+            except (RedisError, OSError, TimeoutError) as error:
+                faults.append(f"{shown(host)}: {error or type(error).__name__}")
+        return faults
+
     def _server(self, at: Host) -> Redis:
         if at not in self._servers:
             options = {name: text for name, text in self._place.options.items() if name not in SENTINEL_LOGIN}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any, NamedTuple, cast
 
@@ -25,7 +25,9 @@ CLIENTS_A_WORKER = 16
 
 
 class Seen(NamedTuple):
-    """`ahead_s`: how far Redis's clock is ahead of this machine's. `cluster` is its state, '' where it is none."""
+    """`ahead_s`: how far Redis's clock is ahead of this machine's. `cluster` is its state, '' where it is none;
+    `sentinels` what those of the settings complain of.
+    """
 
     info: dict[str, Any]
     pings_ms: list[float]
@@ -33,6 +35,7 @@ class Seen(NamedTuple):
     ahead_s: float
     cluster: str
     room: Overview | None
+    sentinels: Sequence[str] = ()
 
 
 async def look_at(url: str, room_name: str) -> Seen:
@@ -48,9 +51,10 @@ async def look_at(url: str, room_name: str) -> Seen:
             ahead_s = seconds + micros / 1e6 - (before + time.time()) / 2
             cluster = await cluster_state(client) if info.get("cluster_enabled") else ""
             room = await overview(Room(client, room_name))
+            sentinels = await client.ask_quorum()
     finally:
         await client.aclose()
-    return Seen(info, pings, script, ahead_s, cluster, room)
+    return Seen(info, pings, script, ahead_s, cluster, room, sentinels)
 
 
 async def timed(call: Any) -> float:
@@ -132,6 +136,10 @@ def role_findings(seen: Seen) -> Iterator[Finding]:
             "redis",
             "Redis has replicas, and takes writes also when cut off from all of them, which are lost then: set "
             "min-replicas-to-write 1.",
+        )
+    for complaint in seen.sentinels:
+        yield warning(
+            "redis", f"A Sentinel is no help when the master fails ({complaint}): mend it, or WAITROOM_REDIS_URL."
         )
     if seen.cluster not in ("", "ok"):
         yield fault("redis", f"The cluster is in state {seen.cluster}: look at CLUSTER NODES; slots have no node.")
