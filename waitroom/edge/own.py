@@ -6,6 +6,8 @@ POST claim           trades a called ticket for a pass; waits at the door for up
 GET  enter?to=/path  starts a browser at the line; same-site paths only
 POST leave           gives the place, or the seat, back
 GET  live, ready     for probes: nothing but the status
+
+`auth`, where it is asked for, is `waitroom.edge.forward_auth`'s.
 """
 
 import asyncio
