@@ -66,7 +66,7 @@ def called_by(simulation: LineSimulation, now_s: float) -> int:
 
 @pytest.mark.parametrize(
     ("people", "leaving", "slow"),
-    [(1200, 0.0, 0.0), (3000, 0.5, 0.4), (12_000, 0.9, 0.0), (6_000, 0.0, 0.8)],
+    [(1200, 0.0, 0.0), (3000, 0.5, 0.4), (12_000, 0.9, 0.0), (3_000, 0.0, 0.8)],
 )
 async def test_the_rate_is_used_whoever_leaves_or_sleeps(
     one_redis_url: str, people: int, leaving: float, slow: float
