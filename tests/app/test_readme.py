@@ -14,6 +14,7 @@ from waitroom.core.meter import Limits, Meter, grant, grantable
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
+PROMISES = (CHECKOUT / "tests" / "PROMISES.md").read_text()
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -55,6 +56,23 @@ def test_every_command_line_can_be_given(line: str) -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
 def test_every_file_it_points_to_is_there(target: str) -> None:
     assert (CHECKOUT / target).exists()
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/\S+\.py(?:::\w+)?)`", PROMISES))))
+def test_every_test_that_shows_a_promise_is_there(named: str) -> None:
+    path, _, name = named.partition("::")
+
+    assert (CHECKOUT / path).exists()
+    assert not name or f"def {name}(" in (CHECKOUT / path).read_text()
+
+
+def test_every_promise_has_its_row() -> None:
+    assert re.findall(r"^\| (P\d+) \|", PROMISES, re.MULTILINE) == [f"P{number}" for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (tests\.bench\.\w+)", README + PROMISES))))
+def test_every_benchmark_that_is_named_is_there(module: str) -> None:
+    assert (CHECKOUT / f"{module.replace('.', '/')}.py").exists()
 
 
 def test_the_worked_example_is_what_the_meter_does() -> None:
