@@ -15,6 +15,11 @@ from waitroom.core.meter import Limits, Meter, grant, grantable
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
 PROMISES = (CHECKOUT / "tests" / "PROMISES.md").read_text()
+PAGES = [
+    CHECKOUT / "README.md",
+    CHECKOUT / "tests" / "PROMISES.md",
+    *sorted((CHECKOUT / "deploy").rglob("*.md")),
+]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -53,9 +58,16 @@ def test_every_command_line_can_be_given(line: str) -> None:
     COMMANDS[name].make_context(name, words, resilient_parsing=False)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
-def test_every_file_it_points_to_is_there(target: str) -> None:
-    assert (CHECKOUT / target).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.parent.name + path.name)
+def test_every_file_and_heading_it_points_to_is_there(page: Path) -> None:
+    text = page.read_text()
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)
+    }
+
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        assert (page.parent / target).exists(), target
+        assert target or heading in headings, heading
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/\S+\.py(?:::\w+)?)`", PROMISES))))

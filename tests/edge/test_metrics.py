@@ -1,4 +1,4 @@
-"""What is exported of which figures, in text that Prometheus reads; and what the README says of it."""
+"""What is exported of which figures, in text that Prometheus reads; and what deploy/admin.md says of it."""
 
 import math
 import re
@@ -51,7 +51,7 @@ def values(reports: list[Report], overview: Overview | None = None) -> dict[tupl
 
 
 def row(family: Any) -> str:
-    """A metric's line in the README."""
+    """A metric's line in the table."""
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
     if family.type == "info":
@@ -62,7 +62,7 @@ def row(family: Any) -> str:
 
 def test_the_table_of_metrics_in_the_readme_is_what_is_exported() -> None:
     """To make it anew: "\\n".join of what is compared here."""
-    written = re.findall(r"^\| `waitroom_[a-z_]+` \|.*$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+    written = re.findall(r"^\| `waitroom_[a-z_]+` \|.*$", (CHECKOUT / "deploy" / "admin.md").read_text(), re.MULTILINE)
 
     assert written == [row(family) for family in Exported([report()], room()).collect()]
 
