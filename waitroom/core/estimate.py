@@ -23,8 +23,8 @@ COME_PRIOR = 20
 """So many people are taken to have come before anybody was counted."""
 LEAVING_UNKNOWN, LEAVING_TAKES_S, LEAVING_TRUSTED_S = 1.0, 300.0, 60.0
 """Before anybody was counted, each may leave at one in 300 s, until the wait is 0.7 of what it would be."""
-LEAVING_DRIFT = (0.7, 1.3)
-"""People's patience later on, against what it was so far."""
+LEAVING_DRIFT = (0.2, 1.3)
+"""How many leave later on, against what it was so far. Leaving often dies down: who stays has decided to."""
 SEATS_KNOWN = 4
 """With fewer seats given back nobody knows how long they are kept."""
 NOBODY = 1e-9
