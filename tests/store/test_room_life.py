@@ -379,6 +379,7 @@ async def test_whatever_a_busy_run_leaves_behind_expires_but_for_what_the_table_
         renewals = [Renewal(room.generation, 3, int(room.clock.now_ms) + 1000), Renewal(room.generation, 4, 0)]
         await room.sync(renewals=renewals, confirmed=2)
         await room.room.note({"host_refused": 3})
+        await room.room.note({"document": 1}, key=room.room.keys.shadow)
 
         prefix = room.room.keys.prefix
         found_keys = [key.decode() for key in await room.redis.keys(f"{prefix}*")]
