@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ MONITOR = "monitor-0123456789"
 
 
 @pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    """Logging set up to write there; put back afterwards."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+def out() -> io.StringIO:
+    """Logging set up to write there."""
     stream = io.StringIO()
     settings: dict[str, Any] = {
         "origin": "http://shop",
@@ -34,11 +31,7 @@ def out() -> Iterator[io.StringIO]:
         "log": "json",
     }
     set_up(Settings(**settings), stream=stream)
-    yield stream
-    logging.captureWarnings(False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    return stream
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:
