@@ -138,3 +138,22 @@ async def test_a_restart_keeps_a_live_change_unless_the_environment_has_changed(
     assert (same["rate"], same["max_active"]) == ("7/s", 40)
     assert (changed["rate"], changed["max_active"]) == ("6/s", 0)
     assert (returned["rate"], returned["max_active"]) == ("6/s", 0)
+
+
+async def test_going_live_in_front_of_a_running_shop_throws_nobody_out() -> None:
+    """P9: `unlimited` while everybody gets a pass, then a limit: whoever is inside stays, whoever is new waits."""
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, rate="unlimited", workers="2") as gateway:
+            with browsers(gateway, PEOPLE) as inside, browsers(gateway, 3) as new:
+                for _ in range(2):
+                    await asyncio.gather(*(browser.open("/") for browser in inside))
+                said = await run(gateway, "set", "rate=1/min", "burst=1", "max_active=5")
+                await asyncio.sleep(1)
+                first = await new[0].open("/")
+                waits = [await browser.open("/") for browser in new[1:]]
+                pages = [await browser.open(f"/{n}") for n, browser in enumerate(inside)]
+
+    assert f"{PEOPLE}" in said  # how many hold a pass
+    assert [page.status for page in pages] == [200] * PEOPLE
+    assert [answer.status for answer in (first, *waits)] == [503] * 3
+    assert all(page_facts(answer)["state"] == "waiting" for answer in (first, *waits))
