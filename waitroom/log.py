@@ -8,7 +8,8 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final, TextIO
+from contextlib import suppress
+from typing import Any, Final, TextIO, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
@@ -70,9 +71,28 @@ SHORTEST = 4  # a password of three letters hides nothing, and would blot out ev
 Event = MutableMapping[str, Any]
 
 
+class Unfailing:
+    """A stream whose reader may go away: a line that cannot be written is lost, and ends nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def set_up(settings: Settings, *, stream: TextIO | None = None) -> None:
     """Configure structlog and the standard library's logging for this process."""
-    out = stream if stream is not None else sys.stderr
+    out = cast(TextIO, Unfailing(stream if stream is not None else sys.stderr))
     plain = settings.log == "json" or (settings.log == "auto" and not out.isatty())
     every: list[Callable[[Any, str, Event], Any]] = [
         structlog.contextvars.merge_contextvars,

@@ -125,3 +125,11 @@ def test_every_event_of_the_gateway_stands_in_the_list() -> None:
 
     assert all(re.fullmatch(r'"[a-z0-9_]+"', name) for name in found), found
     assert {name.strip('"') for name in found} | {"library"} == EVENTS.keys()
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(out: io.StringIO) -> None:
+    """Whoever read the log has gone: that is no reason to fail a request."""
+    out.close()
+
+    structlog.get_logger().warning("store_back", room="shop")
+    logging.getLogger("uvicorn.error").warning("lost, too")

@@ -311,7 +311,9 @@ async def test_an_origin_that_knows_no_100_gets_the_body_all_the_same() -> None:
 
 
 @on_both_loops
-async def test_events_pass_one_by_one() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+async def test_events_pass_one_by_one(kept: bool) -> None:
+    """Also on a kept connection, where an exchange begins without a task: the head comes before the first event."""
     async with RawOrigin() as origin, gateway(origin) as app:
         go = asyncio.Event()
 
@@ -324,8 +326,12 @@ async def test_events_pass_one_by_one() -> None:
                 await go.wait()
             wire.close()
 
-        origin.answers(events)
+        origin.answers(*([OK] if kept else []), events)
         client = await app.connect()
+        if kept:
+            await client.send(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+            await client.head()
+            await client.reader.readexactly(2)
         await client.send(b"GET /events HTTP/1.1\r\nhost: h\r\n\r\n")
         head = await client.head()  # before the first event
 

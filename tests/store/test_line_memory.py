@@ -1,11 +1,13 @@
 """What several workers remember of a room that Redis lost, put together again."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.support import running_redis
 from waitroom.core.errors import StoreUnavailable
@@ -74,6 +76,21 @@ async def test_a_worker_that_remembers_more_than_the_one_that_adopted_adds_it(mo
     assert merged.state.front >= 5
     assert merged.state.admitted >= 5
     assert later[0] >= merged.state.hole[1]
+
+
+async def test_a_log_that_cannot_be_written_does_not_end_the_loop() -> None:
+    """The line that tells of an adoption raised, in the middle of handling the loss, and the loop ended for ever."""
+    closed = io.StringIO()
+    closed.close()
+    with running_redis() as redis:
+        async with working(redis.url) as line:
+            await come(line, 5)
+            structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=closed))
+
+            await line.room.client.flushall()
+
+            after = await until(line, lambda snapshot: snapshot.state.issued > 5)
+            assert await come(line, 1) == [after.state.issued]
 
 
 async def test_a_memory_that_could_not_be_told_at_once_is_told_with_the_next_round(

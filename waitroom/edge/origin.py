@@ -314,14 +314,21 @@ class OriginPool:
 
     def _sweep(self) -> None:
         """End what waited too long: exchanges, idle connections, requests that wait for a connection."""
-        now = self.loop.time()
+        self._sweep_timer = None
+        try:
+            self._end_overdue(self.loop.time())
+        finally:  # nothing else watches the limits
+            if self._alive or self._room_taken:
+                self._watch()
+
+    def _end_overdue(self, now: float) -> None:
         for answer in tuple(self.under_way):
             answer.quiet += 1
             if answer.quiet > self._patience[answer.phase]:
                 answer.expire()
         while self._idle and now - self._idle[0].idle_since > self._idle[0].keep_s:
             self._idle[0].discard()
-        if self._waiting:
+        if self._waiting and self._waiting[0][0] - now <= self.limits.wait_s - self.limits.crowded_s:
             self._make_room(len(self._waiting))
         self._refuse_waiting(now)
         if now - self._seen_at >= self.limits.seen_s:
@@ -329,14 +336,15 @@ class OriginPool:
             for seen in self.under_way.values():
                 if seen is not None:
                     seen()  # an answer under way is finished, also when the pass ends meanwhile
-        self._sweep_timer = None
-        if self._alive or self._room_taken:
-            self._watch()
 
     def _make_room(self, wanted: int) -> None:
         """End the exchanges whose clients read or send slowest, so that a thousand of them shut nobody out."""
         least = self.limits.crowded_s / self.limits.sweep_s
-        slow = [each for each in self.under_way if each.phase in CLIENTS_TURN and each.quiet > least]
+        slow = [
+            each
+            for each in self.under_way
+            if each.phase in CLIENTS_TURN and each.quiet > least and not each.over  # who is over holds no connection
+        ]
         slow.sort(key=lambda answer: answer.quiet, reverse=True)
         for answer in slow[:wanted]:
             answer.expire()

@@ -223,7 +223,8 @@ class Errand:
             connection = self._connection
             upload = None if whole else pool.loop.create_task(self._upload(connection, answer, head))
             try:
-                await answer.news()
+                if not (answer.headed or answer.over):
+                    await answer.news()
                 if answer.status == 101 and not answer.failed:
                     return await self._switch(connection, answer)
                 if not answer.failed:

@@ -158,26 +158,32 @@ class Line:
         while not self._is_closing:
             started = time.monotonic()
             try:
-                await self._sync()
-                await self._apply_environment()
-                if self.snapshot is not None and self.snapshot.is_holder:
-                    await self._holder.attend(self.snapshot)
-                await self.asking.door.ask()
-                await self._tell_findings()
-                self._circuit.succeeded()
-                self._moved.set()
-                self._say("")
-            except AdoptNeeded:
-                await self._recover()
-            except GenerationGone:
-                await self._follow_reset()
-            except StoreUnavailable as error:
-                self._fail(error)
+                await self._round()
             except Exception as error:
-                self._say(repr(error))
-                log.exception("sync_failed", room=self.settings.room)
+                with contextlib.suppress(Exception):  # not even a log that cannot be written ends the loop
+                    self._say(repr(error))
+                    log.exception("sync_failed", room=self.settings.room)
             spent = time.monotonic() - started
             await asyncio.sleep(max(0.02, self._circuit.next_in_s(random.random()) - spent))  # noqa: S311
+
+    async def _round(self) -> None:
+        """One turn of the loop. What it raises is a fault of ours, also on the way back from a loss."""
+        try:
+            await self._sync()
+            await self._apply_environment()
+            if self.snapshot is not None and self.snapshot.is_holder:
+                await self._holder.attend(self.snapshot)
+            await self.asking.door.ask()
+            await self._tell_findings()
+            self._circuit.succeeded()
+            self._moved.set()
+            self._say("")
+        except AdoptNeeded:
+            await self._recover()
+        except GenerationGone:
+            await self._follow_reset()
+        except StoreUnavailable as error:
+            self._fail(error)
 
     async def _sync(self, *, last: bool = False) -> None:
         before, granted = self.snapshot, len(self.asking.granted)
@@ -262,12 +268,13 @@ class Line:
         now = time.monotonic()
         if (self.findings or self.shadowed) and now - self._findings_told_at >= FINDINGS_S:
             self._findings_told_at = now
-            findings, self.findings = self.findings, Counter()
-            shadowed, self.shadowed = self.shadowed, Counter()
-            if findings:
-                await self.room.note(findings)
-            if shadowed:
-                await self.room.note(shadowed, key=self.room.keys.shadow)
+            for told, key in ((self.findings, self.room.keys.findings), (self.shadowed, self.room.keys.shadow)):
+                if told:
+                    counts = dict(told)
+                    await self.room.note(counts, key=key)
+                    told.subtract(counts)
+                    for what in [what for what, times in told.items() if not times]:
+                        del told[what]
 
     async def _apply_environment(self) -> None:
         """At a worker's start: the environment's limits, if they are not the ones last put in force from there.
