@@ -1,6 +1,6 @@
 # Varnish between what ends TLS and the gateway. It caches only what stands below /static/ or /media/: a cached page
 # would be handed to people who hold no pass.
-# What ends TLS sets X-Forwarded-Proto. The gateway: WAITROOM_PUBLIC_URL=https://shop.example
+# What ends TLS sets X-Forwarded-Proto, and X-Real-IP or drops it. The gateway: WAITROOM_PUBLIC_URL=https://shop.example
 # WAITROOM_TRUSTED_PROXIES=<the addresses of both>
 vcl 4.1;
 
@@ -13,9 +13,12 @@ backend waitroom {
 }
 
 sub vcl_recv {
-    if (req.http.Upgrade) {
+    # A pipe carries whatever follows on the connection, uninspected: for WebSockets only.
+    if (req.http.Upgrade ~ "(?i)^websocket$" && req.http.Connection ~ "(?i)upgrade") {
         return (pipe);
     }
+    unset req.http.Upgrade;
+    unset req.http.HTTP2-Settings;
     if (req.method != "GET" && req.method != "HEAD") {
         return (pass);
     }
@@ -28,7 +31,8 @@ sub vcl_recv {
 
 sub vcl_pipe {
     set bereq.http.Upgrade = req.http.Upgrade;
-    set bereq.http.Connection = req.http.Connection;
+    # If it does not come to a WebSocket, the gateway closes, and the pipe ends.
+    set bereq.http.Connection = "upgrade, close";
 }
 
 sub vcl_backend_response {

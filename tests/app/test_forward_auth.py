@@ -33,7 +33,12 @@ FORGED = {
     "x-forwarded-method": "OPTIONS",
     "x-forwarded-for": "203.0.113.9",
     "x-forwarded-host": "evil.example",
+    "x-real-ip": "203.0.113.9",
+    "x_forwarded_for": "203.0.113.9",
+    "x_original_url": "/open/a",
 }
+TO_HTTP_2 = {"upgrade": "h2c", "connection": "Upgrade, HTTP2-Settings", "http2-settings": "AAMAAABkAAQAAP__"}
+FOR_CDNS = ("surrogate-control", "cdn-cache-control", "edge-control")
 API = {"accept": "application/json", "sec-fetch-dest": "empty"}
 COOKIE_OF_THE_SHOP = "basket=7"
 
@@ -72,8 +77,9 @@ async def test_who_is_in_is_sent_to_the_shop_by_the_proxy_and_nobody_else(name: 
 
 async def inside(place: Placement, first: httpx.AsyncClient) -> None:
     shop, told = place.shop, {"cookie": COOKIE_OF_THE_SHOP, **DOCUMENT, **FORGED}
+    for_cdns = "".join(f"{each}: max-age=60\r\n" for each in ("cache-control", *FOR_CDNS)).encode()
     shop.answers["/shop/seen"] = (
-        b"HTTP/1.1 200 OK\r\nset-cookie: theirs=1\r\ncache-control: max-age=60\r\ncontent-length: 2\r\n\r\nok"
+        b"HTTP/1.1 200 OK\r\nset-cookie: theirs=1\r\n" + for_cdns + b"content-length: 2\r\n\r\nok"
     )
     came = await first.get("/shop", headers=told)
     cookies = "; ".join([COOKIE_OF_THE_SHOP, *(f"{each.name}={each.value}" for each in first.cookies.jar), "z=1"])
@@ -83,6 +89,10 @@ async def inside(place: Placement, first: httpx.AsyncClient) -> None:
     posted = await first.post("/shop/cart", content=bytes(2_000_000))
     in_chunks = await first.post("/shop/cart", content=pieces())
     heard = await repeated_through_socket(place, first, b"hello" * 100)
+    seen_again = await first.get("/shop/seen", headers=DOCUMENT)
+    assert {*FOR_CDNS, "cache-control"} <= seen_again.headers.keys(), "the shop's word, where no pass is renewed"
+    assert seen_again.headers["cache-control"] == "max-age=60"
+    assert shop.arrivals.pop().target == "/shop/seen"
 
     assert in_chunks.status_code == 200
     assert [came.status_code, proved.status_code, only_head.status_code, posted.status_code] == [200] * 4
@@ -106,7 +116,9 @@ async def inside(place: Placement, first: httpx.AsyncClient) -> None:
         assert not field(each, "waitroom_place")
         assert "waitroom" not in "".join(field(each, "cookie")).lower()
         assert field(each, "host") == field(each, "x-forwarded-host") == [place.url.removeprefix("https://")]
-        assert not {"203.0.113.9", "evil.example"} & set(field(each, "x-forwarded-for"))
+        assert not {"203.0.113.9", "evil.example", "/open/a"} & {
+            value for name, value in each.headers if name.startswith(("x-forwarded-for", "x-real", "x_"))
+        }
     assert not field(direct[0], "x-original-url")
     assert [each.strip() for each in field(direct[0], "cookie")[0].split(";") if each.strip()] == [
         COOKIE_OF_THE_SHOP,
@@ -115,6 +127,7 @@ async def inside(place: Placement, first: httpx.AsyncClient) -> None:
     set_cookies = proved.headers.get_list("set-cookie")
     assert [each.partition("=")[0] for each in sorted(set_cookies)] == ["__Host-waitroom_shop_pass", "theirs"]
     assert "private" in proved.headers["cache-control"], "the provisional pass was seen again: a new one"
+    assert not set(FOR_CDNS) & proved.headers.keys()
     assert "set-cookie" not in again.headers
 
 
@@ -157,6 +170,12 @@ async def by_other_rules(place: Placement, second: httpx.AsyncClient) -> None:
     shop = place.shop
     static = await second.get("/open/a.css", headers={"sec-fetch-dest": "style", **FORGED})
     secret = {"x-hook": "0123456789abcdef-hook", **FORGED}
+    smuggled = await second.get("/robots.txt", headers=TO_HTTP_2)
+    no_switch = shop.arrivals.pop()
+    assert (smuggled.status_code, no_switch.target) == (200, "/robots.txt")
+    assert not came_through_the_gateway(no_switch)
+    assert not field(no_switch, "upgrade")
+    assert "upgrade" not in "".join(field(no_switch, "connection")).lower()
     hook = await second.post("/shop/hook", content=pieces(), headers=secret)
     preflight = {"origin": "https://other.example", "access-control-request-method": "PUT"}
     allowed = await second.options("/shop/api", headers=preflight)
@@ -200,6 +219,7 @@ TARGETS = (
     "//line/a", "/line//a", "/LINE/a", "/%6cine/a", "/%256cine/a", "/open//../line", "/x/%2e%2e/line/a",
     "/line%2Fa", "/open%2f..%2fline", "/open\\..\\line", "/line;x=1/a", "/open/a?x=/line/a", "/line?/../open/a",
     "/./line/a", "/other", "/other/../open/a", "/-/waitroom/../line/a", "/%2d/waitroom/status", "/open/%zz",
+    "/-/waitroom/auth/../../../open/a", "/-/waitroom/auth/x/../../status", "/-/waitroom/./auth/../../../open/a",
     "//-/waitroom/auth/open/a", "/-//waitroom/auth/open/a", "/%2d/waitroom/auth/open/a", "/-/waitroom/auth/open/a",
 )  # fmt: skip
 
@@ -338,6 +358,9 @@ async def questions(place: Placement) -> None:
     assert await answer("/open/a") == 200
     assert await answer("/shop", *free) == 429, "what stands in the path is what counts"
     assert await answer("/shop", method="POST") == 429
+    assert await answer("/a/../shop") == 429, "ours in every reading"
+    assert await answer("/../../../open/a") == 400, "not the proxy's question"
+    assert await answer("/%2e%2e/%2e%2e/%2e%2e/open/a") == 400
     assert await answer("/shop", ("accept", "text/html"), method="HEAD") == 429
     assert await answer("", *free, source="127.0.0.2") == 404, "no trusted proxy"
     assert await answer("", ("x-forwarded-uri", "/open/a")) == 400

@@ -46,6 +46,7 @@ async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path, m
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     async with placed(name, tmp_path) as place, place.browser() as first, place.browser() as second:
         forged = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "http", "x-forwarded-host": "evil.example"}
+        forged["x-real-ip"] = "203.0.113.9"
         inside = await first.get("/a%2Fb//c?x=1;y", headers={**DOCUMENT, **forged})
         waits = await second.get("/", headers=DOCUMENT)
         same_site = {"origin": place.url, "sec-fetch-site": "same-origin"}
@@ -65,6 +66,7 @@ async def test_a_recipe_puts_the_gateway_behind_tls(name: str, tmp_path: Path, m
     assert asked.target == "/a%2Fb//c?x=1;y"
     assert (told["host"], told["x-forwarded-proto"], told["x-forwarded-host"]) == (host, "https", host)
     assert set(told["x-forwarded-for"].split(", ")) <= {"127.0.0.1", "::1"}, "what the client claimed"
+    assert told.get("x-real-ip", "::1") in {"127.0.0.1", "::1"}
     name_and_value, *attributes = inside.headers["set-cookie"].split("; ")
     assert name_and_value.startswith("__Host-waitroom_shop_pass=")
     assert {"Secure", "HttpOnly", "SameSite=None", "Path=/"} <= set(attributes)
@@ -119,6 +121,26 @@ async def test_the_deep_check_names_what_a_careless_nginx_does(
     assert all(word in finding.sentence for word, finding in zip(words, findings, strict=True)), findings
 
 
+async def switch(port: int, cookie: str) -> bytes:
+    """What comes through plain HTTP: to a handshake, and to what is sent after it; up to the end, or `hello`."""
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"GET /live HTTP/1.1\r\nhost: shop.example\r\ncookie: {cookie}\r\nx-forwarded-proto: https\r\n"
+            "upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n"
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        got = await reader.readuntil(b"\r\n\r\n")
+        if b" 101 " in got:
+            writer.write(b"hello")
+            got += await reader.readexactly(5)
+        else:
+            writer.write(b"GET /page HTTP/1.1\r\nhost: shop.example\r\n\r\n")
+            got += await reader.read()
+        writer.close()
+        return got
+
+
 async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> None:
     """The shop is asked once for a file that may be kept, and for each page; a waiting page is nobody else's."""
     program("varnishd")
@@ -147,11 +169,29 @@ async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> No
                     for _ in range(2):
                         await client.get("/static/a.css", headers={"host": "shop.example", "cookie": cookie})
                         await client.get("/page", headers={**secure, "cookie": cookie})
+                    to_http_2 = {"upgrade": "h2c", "connection": "Upgrade"}
+                    no_pipe = await client.get("/page", headers={**secure, **to_http_2, "cookie": cookie})
+                    switched = await switch(front.port, cookie)
+                    refused = await switch(front.port, "")
                     waits = [facts_of(await client.get("/page", headers=secure))["number"] for _ in range(3)]
             finally:
                 process.terminate()
                 await asyncio.to_thread(process.wait, 20)
 
     assert cookie.startswith("__Host-waitroom_shop_pass=")
-    assert [arrival.target for arrival in shop.served()] == ["/", "/", "/static/a.css", "/page", "/page"]
+    assert [arrival.target for arrival in shop.served()] == [
+        "/",
+        "/",
+        "/static/a.css",
+        "/page",
+        "/page",
+        "/page",
+        "/live",
+    ]
+    assert no_pipe.status_code == 200
+    assert "x-varnish" in no_pipe.headers, "not piped"
+    assert switched.startswith(b"HTTP/1.1 101 ")
+    assert switched.endswith(b"\r\n\r\nhello")
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert refused.count(b"HTTP/1.1 ") == 1, "what follows a refused handshake is nobody's request"
     assert waits == [waits[0], waits[0] + 1, waits[0] + 2]
