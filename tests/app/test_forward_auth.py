@@ -234,12 +234,20 @@ async def in_every_reading(place: Placement) -> None:
     passed_on = {target: got for target, got in asked.items() if got is not None}
 
     assert passed_on.items() <= through.items()
+    for target in ("/-/waitroom/auth/open/a", "/-/waitroom/auth/x/../../status", "/-/waitroom/auth/../../../open/a"):
+        assert b" 404 " in await answer_to(place, target), "nobody may ask from outside"
     assert {"/open/a", "/other", "/open/a?x=/line/a"} <= passed_on.keys()
 
 
 async def raw(place: Placement, target: str, *, port: int | None = None) -> str | None:
     """What the shop gets of it, sent byte for byte; through the proxy, or to the gateway's own port."""
     place.shop.arrivals.clear()
+    await answer_to(place, target, port=port)
+    return place.shop.arrivals[0].target if place.shop.arrivals else None
+
+
+async def answer_to(place: Placement, target: str, *, port: int | None = None) -> bytes:
+    """The first line of it."""
     host = place.url.removeprefix("https://")
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection(
@@ -249,9 +257,9 @@ async def raw(place: Placement, target: str, *, port: int | None = None) -> str 
         )
         accept = "accept: text/html\r\nsec-fetch-dest: document"
         writer.write(f"GET {target} HTTP/1.1\r\nhost: {host}\r\n{accept}\r\nconnection: close\r\n\r\n".encode())
-        await reader.read()
+        answer = await reader.read()
         writer.close()
-    return place.shop.arrivals[0].target if place.shop.arrivals else None
+    return answer.partition(b"\r\n")[0]
 
 
 AS_TRAEFIK_DOES = """{
