@@ -127,7 +127,6 @@ class Client(AsyncCoreCommands):
             try:
                 async with asyncio.timeout(SENTINEL_S):
                     found = await cast(Any, sentinel).execute_command(*question)
-
             except (RedisError, OSError, TimeoutError) as error:
                 faults.append(f"{shown(host)} {type(error).__name__} {error}".strip())
                 continue
