@@ -66,7 +66,7 @@ def main() -> None:
         write_polls(script, tickets)
         base = [f"{name}: {value}" for name, value in BROWSER.items()]
         rows: dict[str, tuple[str, list[str], str | None, int]] = {
-            "poll": ("/-/waitroom/status?shown=9000", base, str(script), 250),
+            "poll": ("/-/waitroom/status?shown=9000", base, str(script), 370),
             "pass": (
                 "/product/42?colour=red",
                 [*base, f"Cookie: session=abcdef; waitroom_shop_pass={pass_}"],

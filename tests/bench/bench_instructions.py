@@ -30,7 +30,7 @@ from waitroom.store import circuit, line
 CONNECTIONS = 32
 KNOWN = 128
 """Tickets that ask in turn; a worker has read them before it is counted, as it has nearly all in a waiting line."""
-SIZES = {"poll": 250, "pass": 300, "join": 9400}
+SIZES = {"poll": 370, "pass": 300, "join": 9400}
 END = re.compile(rb"\r\n\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 

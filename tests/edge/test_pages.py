@@ -229,7 +229,13 @@ def test_the_data_for_the_script_are_the_fields_of_status() -> None:
         "hold_s": 25,
         "message": None,
         "change": None,
+        "place": None,
+        "phase": None,
+        "lobby_at": None,
         "opens_at": None,
+        "closes_at": None,
+        "at_close": None,
+        "stock": None,
         "target": "/phones?x=1",
         "server_time": "2025-10-09T08:53:20.123Z",
     }

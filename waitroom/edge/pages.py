@@ -49,6 +49,9 @@ class PageFacts:
     """What one visitor's page says; the same facts as the JSON of `status`. `change` is one of CHANGES.
 
     `target` is the path to go to when let in; without one it is the page's own address.
+    Of a sale: `phase` is `before`, `lobby`, `drawn`, `open`, `draining`, `closed` or `sold_out`, the times are ISO 8601
+    in UTC, `at_close` is `drain` or `stop`, `place` is known from the draw on; all None without one. `stock` is None
+    where nobody told it.
     """
 
     state: str
@@ -64,7 +67,13 @@ class PageFacts:
     message: str | None = None
     change: str | None = None
     target: str | None = None
+    place: int | None = None
+    phase: str | None = None
+    stock: int | None = None
+    lobby_at: str | None = None
     opens_at: str | None = None
+    closes_at: str | None = None
+    at_close: str | None = None
     server_time_ms: int
 
 
@@ -153,6 +162,15 @@ class Pages:
         return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
 
 
+def sale_members(facts: PageFacts) -> bytes:
+    """What everybody is told alike of a sale, as members of a JSON object."""
+    texts = [facts.phase, facts.lobby_at, facts.opens_at, facts.closes_at, facts.at_close]
+    return b'"phase":%b,"lobby_at":%b,"opens_at":%b,"closes_at":%b,"at_close":%b,"stock":%b' % (
+        *(b"null" if text is None else b'"%b"' % text.encode() for text in texts),
+        json_number(facts.stock),
+    )
+
+
 def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
     """The fields of `status` as the members of a JSON object, without its braces; inert inside HTML."""
     if message_json is None:
@@ -162,7 +180,7 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         wait = b'{"low":%b,"high":%b}' % (json_number(facts.wait_low_s or 0), json_number(facts.wait_high_s))
     return (
         b'"state":"%b","number":%b,"position":%b,"ahead":%b,"waiting":%b,"rate_per_min":%b,"wait_s":%b,'
-        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"opens_at":%b,"server_time":"%b"'
+        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"place":%b,%b,"server_time":"%b"'
     ) % (
         facts.state.encode(),
         json_number(facts.number),
@@ -175,7 +193,8 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         json_number(facts.hold_s),
         message_json,
         b"null" if facts.change is None else b'"%b"' % facts.change.encode(),
-        b"null" if facts.opens_at is None else json_for_html(facts.opens_at).encode(),
+        json_number(facts.place),
+        sale_members(facts),
         iso_time(facts.server_time_ms),
     )
 

@@ -6,7 +6,7 @@ from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wai
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.tokens import Ticket
-from waitroom.edge.pages import CHANGES, PageFacts, iso_time, json_for_html, json_number
+from waitroom.edge.pages import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
@@ -18,9 +18,10 @@ PAUSED_HOLD_S = 15
 NOTICED_MS = 120_000
 """So long people in line are told that the operator changed the pace: longer than any pause between polls."""
 WAITING_JSON = (
-    b'{"state":"%b","number":%d,"position":%d,"ahead":%d,"waiting":%d,"rate_per_min":%b,"wait_s":%b,'
-    b'"next_poll_s":%.1f,"hold_s":%d,"message":%b,"change":%b,"opens_at":null,"server_time":"%b"}'
+    b'{"state":"%b","number":%d,"position":%d,"ahead":%d,"waiting":%d,"wait_s":%b,"next_poll_s":%.1f,"hold_s":%d,'
+    b'"change":%b,"place":%b,%b,"server_time":"%b"}'
 )
+NO_SALE = PageFacts(state="none", server_time_ms=0)
 
 
 class Poll(NamedTuple):
@@ -54,13 +55,12 @@ class Shared:
         "changed_ms",
         "limits",
         "message",
-        "message_json",
         "pace",
-        "rate_json",
         "rate_per_min",
         "snapshot",
         "state",
         "state_json",
+        "told_json",
         "waiting",
     )
 
@@ -79,8 +79,11 @@ class Shared:
         self.changed_ms = state.changed_ms if self.change else 0
         self.change_json = json_for_html(self.change).encode()
         self.state_json = self.state.encode()
-        self.rate_json = json_number(self.rate_per_min)
-        self.message_json = json_for_html(self.message).encode()
+        self.told_json = b'"rate_per_min":%b,"message":%b,%b' % (
+            json_number(self.rate_per_min),
+            json_for_html(self.message).encode(),
+            sale_members(NO_SALE),
+        )
 
 
 class Status:
@@ -157,12 +160,12 @@ class Status:
             ahead + 1,
             ahead,
             shared.waiting if shared.waiting > ahead else ahead + 1,
-            shared.rate_json,
             b"null" if wait is None else b'{"low":%d,"high":%d}' % (wait[0], wait[1] + 1),
             int(poll_s * 10) / 10,
             hold_s,
-            shared.message_json,
             shared.change_json if ticket.issued_ms < shared.changed_ms else b"null",
+            b"null",
+            shared.told_json,
             iso_time(int(now_ms)),
         )
 
