@@ -11,6 +11,7 @@ from waitroom.core.tokens import Tokens
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Cookies
 from waitroom.edge.dialer import tls_context
+from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
@@ -20,6 +21,8 @@ from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Problems
 from waitroom.edge.proxy import Proxy
+from waitroom.edge.routes import Routes
+from waitroom.edge.status import Status
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line
 from waitroom.store.room import Room
@@ -81,6 +84,13 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
     problems = Problems(settings, pages)
     health = Health(line)
     pool = OriginPool(settings.origin, limits=limits_of(settings), tls=tls_context(settings))
+    own = OwnRoutes(
+        entrance=Entrance(line, desk),
+        routes=Routes(settings, problems),
+        status=Status(line),
+        problems=problems,
+        health=health,
+    )
     gate = Gate(
         line=line,
         desk=desk,
@@ -88,7 +98,7 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
         clients=Clients(settings, tell=lambda finding: line.findings.update((finding,))),
         pages=pages,
         problems=problems,
-        own=OwnRoutes(line=line, desk=desk, problems=problems, health=health),
+        own=own,
         gauges=figures.gauges,
     )
     return App(gate, line, pool, health, figures)

@@ -37,13 +37,14 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.headers import REWRITES
-from waitroom.edge.own import OwnRoutes, json_headers
+from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages, accepts_gzip
 from waitroom.edge.passage import Passage
 from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.proxy import Proxy
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
+from waitroom.edge.routes import json_headers
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.store.line import Line
 from waitroom.store.room import Newcomer
@@ -95,10 +96,12 @@ class Gate:
         self.pages = pages
         self.problems = problems
         self.own = own
+        self.routes = own.routes
+        self.entrance = own.entrance
         self.rules = TargetRules(settings.guard, settings.bypass.paths)
         self.bypasses = Bypasses(settings.bypass)
         self.counts = line.counts
-        self.passage = Passage(line, desk, proxy, problems, own.flood, gauges)
+        self.passage = Passage(line, desk, proxy, problems, own.entrance.flood, gauges)
         self.refusals = Refusals(settings.room, line.counts)
         self.emergency = Emergency(line, desk)
         self._preflights = asyncio.Semaphore(PREFLIGHTS)
@@ -139,7 +142,7 @@ class Gate:
                 return self._judge(request, visitor, now_ms)
             case Own(path):
                 counts[REQUESTS["own"]] += 1
-                return self.own.answer(request, path.partition("?")[0])
+                return self.routes.answer(request, path.partition("?")[0])
             case Free():
                 counts[REQUESTS["free"]] += 1
                 return self.passage.forward(request, int(self.line.now_ms()), drop=self.bypasses.drops)
@@ -192,7 +195,7 @@ class Gate:
             case Retry():
                 await request.answer(self.problems.retry(request.asked(), server_time_ms=now_ms))
             case Through():
-                self.own.shadow.count(request)
+                self.entrance.shadow.count(request)
                 await self.passage.forward(request, now_ms, drop=self.bypasses.drops)
             case other:
                 assert_never(other)
@@ -232,12 +235,14 @@ class Gate:
 
     async def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> None:
         line = self.line
-        newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, self.own.may_come_on_the_spot(request.client))
+        newcomer = Newcomer(
+            self.desk.id_of(visitor), may_take_number, self.entrance.may_come_on_the_spot(request.client)
+        )
         if not may_take_number and not newcomer.may_come_on_the_spot:
             await self._problem(request, visitor)
             return
         try:
-            entry = await self.own.enter(newcomer, request)
+            entry = await self.entrance.enter(newcomer, request)
         except StoreUnavailable:
             await self._without_store(request, visitor)
             return
@@ -253,13 +258,13 @@ class Gate:
                 self.desk.set_ticket(ticket, secure=request.secure),
             )
         else:
-            pass_ = self.own.provisional(newcomer.visitor, entry, request.client)
+            pass_ = self.entrance.provisional(newcomer.visitor, entry, request.client)
             await self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
 
     async def _claim(self, request: Request, visitor: Visitor) -> None:
         """Trade the ticket for a pass, and this same request goes on."""
         wait_s = 0.0 if self.line.limits.hold else DOOR_S
-        pass_ = await self.own.claim(visitor, request.exchange, wait_s=wait_s)
+        pass_ = await self.entrance.claim(visitor, request.exchange, wait_s=wait_s)
         if isinstance(pass_, Pass):
             now_ms = int(self.line.now_ms())
             await self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
@@ -295,8 +300,6 @@ class Gate:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         asked = request.asked()
         facts = self.status.facts(visitor) if visitor.ticket is not None else None
-        enter_url = f"{self.own.base(request.client)}/-/waitroom/enter?to=/"
+        enter_url = f"{self.routes.base(request.client)}/-/waitroom/enter?to=/"
         refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
-        await request.answer(
-            refuse(asked, facts, enter_url=enter_url), *self.own.cors(request.client, request.scope["headers"])
-        )
+        await request.answer(refuse(asked, facts, enter_url=enter_url), *self.routes.cors(request.scope["headers"]))

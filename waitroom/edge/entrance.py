@@ -1,0 +1,94 @@
+"""How a visitor gets in: a number or an admission on the spot, a pass for a called ticket.
+
+The gate comes here with a request that goes on to the shop, the routes of `own` with one that only asks.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.figures import CLAIMS, ON_THE_SPOT, WAIT, observe
+from waitroom.core.judge import Holds
+from waitroom.core.tokens import Pass
+from waitroom.edge.clients import Client
+from waitroom.edge.exchange import Exchange
+from waitroom.edge.flood import Flood
+from waitroom.edge.request import Request
+from waitroom.edge.shadow import SHADOW, Shadow
+from waitroom.edge.visitor import Desk, Visitor
+from waitroom.store.line import Line
+from waitroom.store.room import Claimant, Claimed, Entry, Newcomer
+
+
+class Entrance:
+    def __init__(self, line: Line, desk: Desk) -> None:
+        self.line = line
+        self.desk = desk
+        self.flood = Flood()
+        self.shadow = Shadow(line)
+        self.enter = self.shadow.enter if line.settings.shadow else self._enter
+
+    def read(self, request: Request) -> Visitor:
+        """Who sends the request, and what that visitor holds now."""
+        line = self.line
+        return self.desk.read(
+            request.scope["headers"], secure=request.secure, snapshot=line.snapshot, now_ms=int(line.now_ms())
+        )
+
+    def may_come_on_the_spot(self, client: Client) -> bool:
+        """Not in a flood without cookies: then the waiting page comes first, and its first poll proves the cookie."""
+        workers = self.line.snapshot.workers if self.line.snapshot else 1
+        return not self.line.is_flooded and self.flood.may_come_on_the_spot(client.ip, workers=workers)
+
+    def _enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
+        return self.line.enter(newcomer)
+
+    def provisional(self, visitor_id: str, entry: Entry, client: Client) -> Pass:
+        """The pass of who came on the spot: provisional until it is seen again. With seats it ends after 30 s."""
+        line = self.line
+        assert entry.admit_ms is not None
+        pass_ = self.desk.admitted(
+            visitor_id, entry.generation, entry.number, admit_ms=entry.admit_ms, now_ms=int(line.now_ms())
+        )
+        if entry.generation == SHADOW:  # no admission, and no seat before it is seen again
+            return pass_._replace(provisional=True)
+        line.counts[ON_THE_SPOT] += 1
+        self.flood.came_on_the_spot(client.ip, entry.generation, entry.number)
+        end_ms = round(entry.admit_ms) + line.provisional_ms() if line.limits.max_active else pass_.end_ms
+        return pass_._replace(provisional=True, end_ms=end_ms)
+
+    async def claim(self, visitor: Visitor, exchange: Exchange, *, wait_s: float) -> Pass | Holds | None:
+        """A pass; or what the visitor holds instead; None if the client left. At the door for up to `wait_s`."""
+        ticket, line = visitor.ticket, self.line
+        assert ticket is not None
+        asking = asyncio.create_task(line.claim(Claimant(ticket.number, ticket.visitor), wait_s=wait_s))
+        exchange.on_lost(lambda: stop(asking))
+        try:
+            claimed = await asking
+        except StoreUnavailable:
+            return Holds.CALLED
+        except asyncio.CancelledError:
+            if exchange.peer_lost:
+                return None
+            raise
+        line.counts[CLAIMS[claimed.outcome]] += 1
+        if claimed.outcome == "admit" and claimed.admit_ms is not None:
+            observe(line.counts, WAIT, claimed.admit_ms - ticket.issued_ms)
+        match claimed.outcome:
+            case "admit" | "again" if claimed.admit_ms is not None:
+                now_ms = int(line.now_ms())
+                pass_ = self.desk.admitted(
+                    ticket.visitor, ticket.generation, ticket.number, admit_ms=claimed.admit_ms, now_ms=now_ms
+                )
+                line.renew(pass_.generation, pass_.place, pass_.end_ms)
+                return pass_
+            case "waiting":
+                return Holds.WAITING
+            case "door":
+                return Holds.CALLED
+            case _:
+                return Holds.LAPSED
+
+
+def stop(task: asyncio.Task[Claimed]) -> None:
+    task.cancel()

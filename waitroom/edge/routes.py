@@ -1,0 +1,151 @@
+"""The table of the routes under `/-/waitroom/`, and the rules that all of them keep. None ever reaches the shop.
+
+Whoever serves a route puts it into the table: `routes.add("draw", READ, self._draw)`.
+
+- A POST must come from the shop's own pages, or from no browser at all.
+- The shop's own origins (`WAITROOM_CORS_ORIGINS`) may read our JSON, and their preflights are answered here.
+
+`auth`, where it is asked for, is `waitroom.edge.forward_auth`'s.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+from urllib.parse import parse_qs
+
+from waitroom.core.paths import same_site_path
+from waitroom.core.settings import Settings
+from waitroom.edge.clients import Client
+from waitroom.edge.cookies import Header
+from waitroom.edge.pages import PageFacts, members
+from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.request import Request
+
+READ: Final = ("GET", "HEAD")
+POST: Final = ("POST",)
+FORM_LIMIT_BYTES = 16_384
+MOST_FIELDS = 100
+NO_STORE: Final[Header] = (b"cache-control", b"private, no-store")
+EMPTY: Final[Header] = (b"content-length", b"0")
+JSON_HEADERS: Final[tuple[Header, ...]] = (
+    (b"content-type", b"application/json"),
+    NO_STORE,
+    (b"vary", b"cookie, origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+Handler = Callable[[Request], Awaitable[None]]
+
+
+class Routes:
+    """Path below the prefix → the methods it takes, and who answers it."""
+
+    def __init__(self, settings: Settings, problems: Problems) -> None:
+        self._public_url = settings.public_url
+        self._problems = problems
+        self._cors = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._routes: dict[str, tuple[Sequence[str], Handler]] = {}
+
+    def add(self, path: str, methods: Sequence[str], handler: Handler) -> None:
+        """A path has one handler: to add it twice is an error."""
+        if path in self._routes:
+            raise ValueError(f"the route {path} is there already")
+        self._routes[path] = (methods, handler)
+
+    async def answer(self, request: Request, path: str) -> None:
+        """Answer a request below the prefix."""
+        method = request.scope["method"]
+        methods, handler = self._routes.get(path, ((), None))
+        if handler is None:
+            await request.answer(self._problems.not_found(request.asked()))
+        elif method in methods:
+            if method == "POST" and not self._is_from_here(request):
+                await request.answer(self._problems.forbidden(request.asked()))
+            else:
+                await handler(request)
+        elif method == "OPTIONS" and self.cors(request.scope["headers"]):
+            await self._preflight(request, methods)
+        else:
+            await request.answer(self._problems.method_not_allowed(request.asked(), allow=methods))
+
+    def base(self, client: Client) -> str:
+        """The public address, without the closing slash."""
+        return self._public_url or f"{client.scheme}://{client.host.decode('latin-1')}"
+
+    @property
+    def has_cors(self) -> bool:
+        """Some other origin may read our JSON."""
+        return bool(self._cors)
+
+    def cors(self, headers: Sequence[Header]) -> list[Header]:
+        """The fields that let the shop's own origins read our JSON; none for anybody else."""
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        if origin is None or origin not in self._cors:
+            return []
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", b"retry-after, waitroom-ticket, waitroom-pass"),
+        ]
+
+    async def say(self, request: Request, facts: PageFacts, *more: Header) -> None:
+        """The facts as JSON."""
+        body = b"{%b}" % members(facts)
+        cors = self.cors(request.scope["headers"]) if self._cors else ()
+        await request.answer(Answer(200, [*json_headers(body), *more, *cors], body))
+
+    async def _preflight(self, request: Request, methods: Sequence[str]) -> None:
+        headers = self.cors(request.scope["headers"])
+        headers += [
+            (b"access-control-allow-methods", ", ".join(methods).encode()),
+            (b"access-control-allow-headers", b"waitroom-ticket, waitroom-pass, content-type"),
+            (b"access-control-max-age", b"600"),
+        ]
+        await request.answer(Answer(204, headers, b""))
+
+    def _is_from_here(self, request: Request) -> bool:
+        """By fetch metadata, else by Origin. A request with neither and without cookies comes from an app."""
+        headers = dict(request.scope["headers"])
+        origin = headers.get(b"origin")
+        if origin is not None and origin in self._cors:
+            return True
+        site = headers.get(b"sec-fetch-site")
+        if site is not None:
+            return site in (b"same-origin", b"none")
+        if origin is not None:
+            return bool(origin == self.base(request.client).encode("latin-1"))
+        return b"cookie" not in headers
+
+
+def json_headers(body: bytes) -> list[Header]:
+    return [*JSON_HEADERS, (b"content-length", b"%d" % len(body))]
+
+
+def see_other(target: bytes) -> Answer:
+    """A form was sent: the browser goes on with a GET."""
+    return Answer(303, [(b"location", target), EMPTY], b"")
+
+
+async def read_form(request: Request) -> dict[str, list[str]] | None:
+    """The fields of an HTML form; None if something else was sent. The body is read whole, within its limit."""
+    content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
+    body = b""
+    while len(body) <= FORM_LIMIT_BYTES:
+        message = await request.receive()
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            break
+    if not content_type.lower().startswith(b"application/x-www-form-urlencoded"):
+        return None
+    return read_fields(body[:FORM_LIMIT_BYTES])
+
+
+def read_fields(form: bytes) -> dict[str, list[str]]:
+    """The fields of a form or a query; none of them where there are too many to be ours."""
+    try:
+        return parse_qs(form.decode("latin-1"), max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
+
+
+def target_of(fields: dict[str, list[str]]) -> str | None:
+    """The path of this site that the field `to` names; None if it leads elsewhere."""
+    return same_site_path(fields.get("to", ["/"])[0])
