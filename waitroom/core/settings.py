@@ -23,6 +23,7 @@ from waitroom.core.addresses import (
     parse_origins,
     parse_public_url,
 )
+from waitroom.core.order_routes import check_routes
 from waitroom.core.parse import (
     Between,
     Bypass,
@@ -150,6 +151,17 @@ class Settings(BaseModel):
     )
     shadow: Annotated[bool, BeforeValidator(parse_switch)] = setting(
         "0", "Only count who would have been queued, and let everybody through: `1`, or `0`."
+    )
+
+    order_routes: Annotated[str, AfterValidator(check_routes)] = setting(
+        "",
+        "Requests that place an order, like `POST /checkout/confirm key=form:basket_id success=location:/thanks/*`; "
+        "several, comma separated.",
+    )
+    order_ignore: Annotated[tuple[str, ...], BeforeValidator(split_list)] = setting(
+        "known",
+        "Fields of an order's form that change each time it is shown, comma separated; `known` are the CSRF fields of "
+        "the big frameworks.",
     )
 
     redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
