@@ -380,6 +380,11 @@ async def test_whatever_a_busy_run_leaves_behind_expires_but_for_what_the_table_
         await room.sync(renewals=renewals, confirmed=2)
         await room.room.note({"host_refused": 3})
         await room.room.note({"document": 1}, key=room.room.keys.shadow)
+        await room.room.run(
+            "begin_order",
+            [room.room.keys.state, room.room.keys.orders("o"), room.room.keys.outcome("o")],
+            ["", "1", "{}", 1000, 9, "", "", 0],
+        )
 
         prefix = room.room.keys.prefix
         found_keys = [key.decode() for key in await room.redis.keys(f"{prefix}*")]

@@ -56,8 +56,9 @@ CLAIMS: Final[Mapping[str, int]] = _counts.row("admit", "again", "door", "waitin
 REFUSED: Final[Mapping[str, int]] = _counts.row(*(kind.value for kind in Kind if kind is not Kind.DOCUMENT))
 SHADOWED: Final[Mapping[str, int]] = _counts.row("join", *(kind.value for kind in Kind))
 STORE_CALLS: Final[Mapping[str, int]] = _counts.row(
-    "create", "adopt", "enter", "claim", "sync", "look", "release", "seat_end", "note", "configure", "reset"
-)
+    "create", "adopt", "enter", "claim", "sync", "look", "release", "seat_end", "note", "configure", "reset",
+    "begin_order", "write_order", "allow_order",
+)  # fmt: skip
 STORE_ERRORS: Final[Mapping[str, int]] = _counts.row(*STORE_CALLS)
 NUMBERS: Final = _counts.one()
 ON_THE_SPOT: Final = _counts.one()

@@ -21,6 +21,9 @@ key                              type     what
 …:scratch:<worker>               string   bits on their way into a beat; gone within the script
 …:findings                       hash     what operators should know of → how often; 24 h after the last one
 …:shadow                         hash     who would have waited: kind, client, path → how often; 24 h after the last one
+…:orders:<owner>                 hash     of one visitor: attempt → record; =<digest> → the last attempt at that order;
+                                          !<attempt> → until when it may be sent again (ms); `order_keep` after the last
+…:outcome:<outcome>              zset     attempts with that outcome; `order_keep` after the last one
 …:log                            stream   what operators did, and recoveries (at most about 1,000); never expires
 """
 
@@ -63,3 +66,9 @@ class Keys:
 
     def scratch(self, worker: str) -> str:
         return f"{self.prefix}scratch:{worker}"
+
+    def orders(self, owner: str) -> str:
+        return f"{self.prefix}orders:{owner}"
+
+    def outcome(self, outcome: str) -> str:
+        return f"{self.prefix}outcome:{outcome}"

@@ -122,7 +122,8 @@ class Room:
         """Makes no connection yet. Calls and errors are counted into `counts` (waitroom.core.figures)."""
         return cls(connect(url), name, counts)
 
-    async def _run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
+    async def run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
+        """One script call, counted. Raises StoreUnavailable."""
         with self._counted(verb):
             return await run(self.client, verb, keys, args)
 
@@ -142,7 +143,7 @@ class Room:
         """A fresh room, where none is. Until `wait_ms` have passed it answers *wait*: who remembers may adopt."""
         fields = flatten(write_limits(limits))
         keys = [self.keys.state, self.keys.init, self.keys.log]
-        reply = await self._run("create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
+        reply = await self.run("create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
         return reply[0].decode()  # type: ignore[no-any-return]
 
     async def adopt(
@@ -158,7 +159,7 @@ class Room:
         args: list[Value] = ["", seats, session_idle_ms, len(granted)]
         for seat in granted:
             args += (f"{seat.generation}:{seat.place}", seat.end_ms)
-        reply = await self._run("adopt", keys, [*args, *flatten(fields)])
+        reply = await self.run("adopt", keys, [*args, *flatten(fields)])
         return bool(reply[0] == b"ok")
 
     async def enter(
@@ -179,7 +180,7 @@ class Room:
                 *self.keys.claims(generation, chunk),
                 *self.keys.claims(generation, chunk + 1),
             ]
-            reply = await self._run("enter", keys, [generation, chunk, seat_ms, *args])
+            reply = await self.run("enter", keys, [generation, chunk, seat_ms, *args])
             if reply[0] != b"stale":
                 break
             chunk = chunk_of(int(reply[1]))
@@ -214,7 +215,7 @@ class Room:
         args: list[Value] = [generation, seat_ms, repeat_ms]
         for place, visitor in claimants:
             args += (place, visitor, index[chunk_of(place)])
-        created, *flat = checked(await self._run("claim", keys, args))
+        created, *flat = checked(await self.run("claim", keys, args))
         claims = []
         for what, value in zip(flat[::2], flat[1::2], strict=True):
             outcome = what.decode()
@@ -260,7 +261,7 @@ class Room:
             args += (f"{renewal.generation}:{renewal.place}", renewal.end_ms)
         for beat in beats:
             args += (beat.offset, beat.bits)
-        now_ms, holder, seats, door, workers, ended, blob, *flat = checked(await self._run("sync", keys, args))
+        now_ms, holder, seats, door, workers, ended, blob, *flat = checked(await self.run("sync", keys, args))
         state = read_state(pairs(flat))
         table = EMPTY
         if blob:
@@ -278,7 +279,7 @@ class Room:
         for chunk in chunks:
             keys.append(self.keys.claims(generation, chunk)[1])
             keys += [self.keys.beat(generation, epoch, chunk) for epoch in epochs]
-        door, *flat = checked(await self._run("look", keys, [generation, len(epochs), door_from]))
+        door, *flat = checked(await self.run("look", keys, [generation, len(epochs), door_from]))
         looks = [Look(seen, claimed) for seen, claimed in zip(flat[::2], flat[1::2], strict=True)]
         return [int(place) for place in door], looks
 
@@ -290,7 +291,7 @@ class Room:
         for chunk in range(chunk_of(lapsed), chunk_of(front)):
             keys += self.keys.claims(generation, chunk)
         args: list[Value] = [generation, worker, front, lapsed, soon, keep_ms, table.encode(), secrets.token_hex(6)]
-        reply = await self._run("release", keys, args)
+        reply = await self.run("release", keys, args)
         if reply[0] in (b"lost", b"gap", b"refused"):
             return reply[0].decode()  # type: ignore[no-any-return]
         checked(reply)
@@ -307,12 +308,12 @@ class Room:
         args: list[Value] = ["", MOST_FINDINGS]
         for what, times in findings.items():
             args += (what, times)
-        await self._run("note", [self.keys.state, key or self.keys.findings], args)
+        await self.run("note", [self.keys.state, key or self.keys.findings], args)
 
     async def configure(self, fields: Mapping[str, str], *, by: str, digest: str = "", generation: str = "") -> Change:
         """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force."""
         args: list[Value] = [generation, by, digest, *flatten(fields)]
-        applied, *flat = checked(await self._run("configure", [self.keys.state, self.keys.log], args))
+        applied, *flat = checked(await self.run("configure", [self.keys.state, self.keys.log], args))
         before = pairs(flat)
         after = before | dict(fields) if applied else before
         return Change(bool(applied), read_limits(before), read_limits(after), before["message"], after["message"])
@@ -323,7 +324,7 @@ class Room:
         keys = [self.keys.state, self.keys.log, *self.keys.door(state.generation)]
         for chunk in range(chunk_of(state.lapsed), chunk_of(state.front) + 1):
             keys += self.keys.claims(state.generation, chunk)
-        checked(await self._run("reset", keys, [state.generation, generation, by, keep_ms]))
+        checked(await self.run("reset", keys, [state.generation, generation, by, keep_ms]))
         return generation
 
 
