@@ -76,20 +76,20 @@ def nginx(front: Front, recipe: str = "nginx.conf") -> list[str]:
     paths = "".join(f"{kind}_temp_path {front.folder}/{kind}; " for kind in kinds)
     main = f"daemon off; pid {front.folder}/pid; error_log {front.folder}/log; events {{}}"
     conf = front.write("nginx.conf", f"{main}\nhttp {{ access_log off; {paths}\n{server}\n}}")
-    return ["nginx", "-p", str(front.folder), "-e", f"{front.folder}/log", "-c", str(conf)]
+    return [program("nginx"), "-p", str(front.folder), "-e", f"{front.folder}/log", "-c", str(conf)]
 
 
 def haproxy(front: Front, recipe: str = "haproxy.cfg") -> list[str]:
     script = front.write("waitroom.lua", front.recipe("waitroom.lua"))
     text = front.recipe(recipe).replace("bind :443", f"bind 127.0.0.1:{front.port}")
     text = text.replace("/etc/haproxy/waitroom.lua", str(script))
-    return ["haproxy", "-db", "-f", str(front.write("haproxy.cfg", text))]
+    return [program("haproxy"), "-db", "-f", str(front.write("haproxy.cfg", text))]
 
 
 def caddy(front: Front, recipe: str = "Caddyfile") -> list[str]:
     options = "{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system " + str(front.folder) + "\n}\n"
     text = options + front.recipe(recipe).replace("localhost {", f"https://localhost:{front.port} {{", 1)
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
 
 
 def apache(front: Front) -> list[str]:
@@ -108,7 +108,7 @@ ServerName localhost
 Listen 127.0.0.1:{front.port}
 {modules}
 """
-    return ["apache2", "-DFOREGROUND", "-f", str(front.write("apache.conf", main + text))]
+    return [program("apache2"), "-DFOREGROUND", "-f", str(front.write("apache.conf", main + text))]
 
 
 Command = Callable[[Front], list[str]]
@@ -124,10 +124,11 @@ PROXIES: dict[str, Command] = {
 PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy", "apache": "apache2"}
 
 
-def program(name: str) -> None:
-    need(
-        shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"), f"{name}, from Debian's packages"
-    )
+def program(name: str) -> str:
+    """Where it is: a server's folder need not be on a user's PATH. Skips without it."""
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    need(found, f"{name}, from Debian's packages")
+    return str(found)
 
 
 async def until_ready(url: str, tls: ssl.SSLContext | None, process: "subprocess.Popen[bytes]", folder: Path) -> None:

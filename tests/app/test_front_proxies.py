@@ -143,7 +143,7 @@ async def switch(port: int, cookie: str) -> bytes:
 
 async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> None:
     """The shop is asked once for a file that may be kept, and for each page; a waiting page is nobody else's."""
-    program("varnishd")
+    varnish = program("varnishd")
     url = "https://shop.example"
     given = {"public_url": url, "trusted_proxies": "127.0.0.1/32", "rate": "1/h", "burst": "1", "guard": "/*"}
     with running_redis() as redis:
@@ -154,7 +154,7 @@ async def test_varnish_keeps_static_files_and_nothing_else(tmp_path: Path) -> No
             text = front.recipe("varnish.vcl").replace('.port = "8080"', f'.port = "{front.gateways[0]}"')
             recipe = front.write("varnish.vcl", text)
             listening = f"127.0.0.1:{front.port}"
-            command = ["varnishd", "-j", "none", "-F", "-a", listening, "-f", str(recipe), "-n", str(tmp_path / "v")]
+            command = [varnish, "-j", "none", "-F", "-a", listening, "-f", str(recipe), "-n", str(tmp_path / "v")]
             with (tmp_path / "out").open("wb") as out:
                 process = subprocess.Popen([*command, "-s", "malloc,16m"], stdout=out, stderr=out)
             try:
