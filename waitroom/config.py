@@ -18,6 +18,7 @@ from waitroom.core.settings import Settings
 
 PREFIX = "WAITROOM_"
 SECRETIVE = frozenset({"secret", "admin_token", "redis_url", "bypass"})  # their values are never shown
+NO_VARIABLE = frozenset({"named"})
 SHOWN_LENGTH = 80
 SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.+)?)|PORT_\d+_(TCP|UDP).*")
 
@@ -34,6 +35,8 @@ class Variable(NamedTuple):
 def variables() -> Iterator[Variable]:
     """Every setting there is, in the order of `Settings`."""
     for name, field in Settings.model_fields.items():
+        if name in NO_VARIABLE:
+            continue
         required = field.is_required()
         yield Variable(variable_of(name), "" if required else str(field.default), field.description or "", required)
 
@@ -49,7 +52,7 @@ def load(environ: Mapping[str, str], *, needs: Sequence[str] = ("origin", "secre
     neither the shop nor a signing key.
     """
     found = {name.removeprefix(PREFIX): text for name, text in environ.items() if name.startswith(PREFIX)}
-    known = {name.upper(): name for name in Settings.model_fields}
+    known = {name.upper(): name for name in Settings.model_fields if name not in NO_VARIABLE}
     values = {known[name]: text for name, text in found.items() if name in known}
     faults = [unknown_name(name, list(known)) for name in sorted(found) if name not in known]
     for field, text in stand_ins().items():

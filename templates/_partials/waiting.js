@@ -3,8 +3,6 @@
 // Lines that are a comment are not sent.
 document.addEventListener("DOMContentLoaded", () => {
   "use strict";
-  const STATUS = "/-/waitroom/status";
-  const CLAIM = "/-/waitroom/claim";
   const HIDDEN_S = 30;
   const HIDDEN_HOLD_S = 25;
   const SPOKEN_MS = 60000;
@@ -13,6 +11,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const ENTERED_MS = 5000;
 
   const body = document.body;
+  // The address of an own route, with what names this page's room and the parts of its query that are not empty.
+  const own = (route, ...queries) =>
+    "/-/waitroom/" + route + ["", ...[body.dataset.room, ...queries].filter(Boolean)].join("&").replace("&", "?");
   const lang = document.documentElement.lang;
   const at = (id) => document.getElementById(id);
   const words = JSON.parse(at("words").textContent);
@@ -130,7 +131,7 @@ document.addEventListener("DOMContentLoaded", () => {
   };
   // How much of the line before this visitor has gone since they first saw this page.
   const showProgress = (position) => {
-    const key = "waitroom:first:" + facts.number;
+    const key = "waitroom:first:" + body.dataset.room + facts.number;
     let first = position;
     try {
       first = Math.max(position, Number(sessionStorage.getItem(key)));
@@ -245,9 +246,9 @@ document.addEventListener("DOMContentLoaded", () => {
     asking = new AbortController();
     const limit = setTimeout((exchange) => exchange.abort(), patience * 1000, asking);
     const known = typeof facts.position === "number" ? "shown=" + facts.position : "";
-    const query = [known, hold ? "hold=" + hold + "&state=" + facts.state : ""].filter(Boolean).join("&");
+    const held = hold ? "hold=" + hold + "&state=" + facts.state : "";
     try {
-      const answer = await fetch(claiming ? CLAIM : STATUS + (query ? "?" + query : ""), {
+      const answer = await fetch(claiming ? own("claim") : own("status", known, held), {
         method: claiming ? "POST" : "GET",
         headers: { Accept: "application/json" },
         credentials: "same-origin",

@@ -406,3 +406,15 @@ def test_without_a_script_the_page_asks_again_by_way_of_enter(target: str) -> No
     assert path == "/-/waitroom/enter"
     assert parse_qs(query) == {"again": ["1"], "to": [target]}
     assert not set(again) & set("\"' ;#<>")
+
+
+def test_the_page_of_a_named_room_names_it_in_every_own_route() -> None:
+    settings = Settings.model_validate({"origin": "http://shop", "room": "drop", "named": True, "guard": "/drop*"})
+    page = Pages(settings).waiting(PageFacts(state="waiting", number=1, target="/drop", server_time_ms=0), gzip=False)
+
+    html = page[1].decode()
+    assert 'data-room="room=drop"' in html
+    routes = re.findall(r"/-/waitroom/[a-z-]+[^\"']*", html)
+    named = [route for route in routes if "room=drop" in route]
+    assert len(named) >= 2
+    assert [route for route in routes if route not in named and not route.startswith("/-/waitroom/ ")] == []

@@ -5,6 +5,13 @@ from urllib.parse import quote
 
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 LONGEST = 4096
+OWN = "/-/waitroom/"
+
+
+def own_path(route: str, *queries: str) -> str:
+    """The path of an own route; `queries` are parts of its query, of which the empty ones are left out."""
+    query = "&".join(part for part in queries if part)
+    return f"{OWN}{route}?{query}" if query else OWN + route
 
 
 def same_site_path(text: str) -> str | None:

@@ -8,7 +8,7 @@ written as an operator would write it, and goes through the same parser.
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -223,6 +223,21 @@ class Settings(BaseModel):
     log: Literal["auto", "json", "console"] = setting(
         "auto", "Log lines as `json` or for the `console`; `auto` is console on a terminal."
     )
+
+    named: bool = False
+    """Whether own routes have to name this room: it is not the one that they mean by themselves."""
+
+    @property
+    def room_query(self) -> str:
+        """What names this room in the query of an own route; empty where none has to."""
+        return f"room={self.room}" if self.named else ""
+
+    @property
+    def entrance(self) -> str:
+        """A path of this site where its line begins: what stands before the `*` of a room's first guard."""
+        if not self.named:
+            return "/"
+        return quote(unquote(self.guard[0].partition("*")[0]))
 
     @property
     def burst_now(self) -> float:

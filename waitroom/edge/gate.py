@@ -28,6 +28,7 @@ from waitroom.core.judge import (
     judge,
     shadowed,
 )
+from waitroom.core.paths import own_path
 from waitroom.core.requests import Kind, kind_of
 from waitroom.core.targets import Free, Guarded, Malformed, Own, TargetRules
 from waitroom.core.tokens import Pass
@@ -104,6 +105,7 @@ class Gate:
         self.passage = Passage(line, desk, proxy, problems, own.entrance.flood, gauges)
         self.refusals = Refusals(settings.room, line.counts)
         self.emergency = Emergency(line, desk)
+        self._enter_path = own_path("enter", settings.room_query, f"to={settings.entrance}")
         self._preflights = asyncio.Semaphore(PREFLIGHTS)
         self.status = own.status
 
@@ -300,6 +302,6 @@ class Gate:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         asked = request.asked()
         facts = self.status.facts(visitor) if visitor.ticket is not None else None
-        enter_url = f"{self.routes.base(request.client)}/-/waitroom/enter?to=/"
+        enter_url = self.routes.base(request.client) + self._enter_path
         refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
         await request.answer(refuse(asked, facts, enter_url=enter_url), *self.routes.cors(request.scope["headers"]))

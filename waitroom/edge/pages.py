@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 from urllib.parse import quote
 
+from waitroom.core.paths import own_path
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import Document, Headers, Templates, without_comments
 from waitroom.edge.templates_path import templates_dir
@@ -86,6 +87,8 @@ class Pages:
         words: Mapping[str, str] = json.loads(self.templates.source("_partials/words.json"))
         common = {
             "shop": settings.shop_name,
+            "own": lambda route: own_path(route, settings.room_query),
+            "room_query": settings.room_query,
             "style": self.style,
             "script": without_comments(self.templates.source("_partials/waiting.js")),
             "words": without_comments(json_for_html(words)),
@@ -105,7 +108,8 @@ class Pages:
         }
         # What many people are told in the same words is put into them once.
         self._message = lru_cache(maxsize=16)(_message)
-        self._target = lru_cache(maxsize=256)(_target)
+        self._any_target = partial(_target, settings.room_query)
+        self._target = lru_cache(maxsize=256)(self._any_target)
         self._rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(rate_in_words(words, rate)))
         self._unknown = _text(words["wait_unknown"])
         self._changes = {change: _text(words[f"change_{change}"]) for change in CHANGES} | {None: b""}
@@ -129,7 +133,7 @@ class Pages:
         high_s = facts.wait_high_s
         wait = self._unknown if high_s is None else self._wait((facts.wait_low_s or 0) // 60, _minutes_up(high_s))
         target = facts.target
-        known = self._target if target is None or len(target) <= 256 else _target
+        known = self._target if target is None or len(target) <= 256 else self._any_target
         to, again, target_json = known(target)
         return {
             b"position": position,
@@ -245,7 +249,7 @@ def _message(message: str | None) -> tuple[bytes, bytes, bytes]:
     return b"", _text(message), json_for_html(message).encode()
 
 
-def _target(target: str | None) -> tuple[bytes, bytes, bytes]:
+def _target(room_query: str, target: str | None) -> tuple[bytes, bytes, bytes]:
     """(the path as text, the address that asks again without a script, the path as JSON).
 
     Asking again goes by way of `enter`, which tells a browser that keeps no cookies, instead of giving it
@@ -253,5 +257,5 @@ def _target(target: str | None) -> tuple[bytes, bytes, bytes]:
     """
     if target is None:
         return b"", b"", b"null"
-    again = "/-/waitroom/enter?again=1&to=" + quote(target, safe="/", errors="replace")
+    again = own_path("enter", room_query, "again=1", "to=" + quote(target, safe="/", errors="replace"))
     return _text(target), _text(again), json_for_html(target).encode()
