@@ -14,10 +14,12 @@ document.addEventListener("DOMContentLoaded", () => {
   // The address of an own route, with what names this page's room and the parts of its query that are not empty.
   const own = (route, ...queries) =>
     "/-/waitroom/" + route + ["", ...[body.dataset.room, ...queries].filter(Boolean)].join("&").replace("&", "?");
-  const lang = document.documentElement.lang;
   const at = (id) => document.getElementById(id);
   const words = JSON.parse(at("words").textContent);
-  const numbers = new Intl.NumberFormat(lang);
+  const numbers = new Intl.NumberFormat(words.locale, { maximumFractionDigits: 1 });
+  const plurals = new Intl.PluralRules(words.locale);
+  // Times as the reader's region writes them, where that is a region of the page's language.
+  const regional = navigator.languages.find((tag) => tag.split("-")[0] === words.locale.split("-")[0]) || words.locale;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   let facts = JSON.parse(at("facts").textContent);
@@ -36,12 +38,14 @@ document.addEventListener("DOMContentLoaded", () => {
   let said = "";
   let saidAt = Date.now();
 
+  // What depends on a number is a sentence for each category of number.
+  const pick = (text, number) => (typeof text === "string" ? text : text[plurals.select(number)] || text.other);
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const put = (id, text) => {
     const element = at(id);
     if (element && element.textContent !== text) element.textContent = text;
   };
-  const clock = () => new Intl.DateTimeFormat(undefined, { timeStyle: "medium" }).format(new Date(checked));
+  const clock = () => new Intl.DateTimeFormat(regional, { timeStyle: "medium" }).format(new Date(checked));
 
   // The same rounding as waitroom/edge/words.py; a browser test compares the two.
   const waitInWords = (wait) => {
@@ -50,13 +54,13 @@ document.addEventListener("DOMContentLoaded", () => {
     const minutes = wait.high / 60;
     const hours = minutes > 90;
     const step = hours ? 30 : minutes > 20 ? 5 : 1;
-    const high = Math.ceil(minutes / step) * step;
-    const low = Math.floor(wait.low / 60 / step) * step;
-    const say = (m) => (hours ? (m >= 60 ? numbers.format(Math.floor(m / 60)) : "") + (m % 60 ? "½" : "") : String(m));
-    const kind = hours ? "wait_hours" : "wait_minutes";
-    if (high === 1) return words.wait_minute;
+    const unit = hours ? 60 : 1;
+    const high = (Math.ceil(minutes / step) * step) / unit;
+    const low = (Math.floor(wait.low / 60 / step) * step) / unit;
+    if (high === 1 && !hours) return words.wait_minute;
     const form = low === 0 ? "_up_to" : low === high ? "_about" : "";
-    return fill(words[kind + form], { low: say(low), high: say(high) });
+    const text = pick(words[(hours ? "wait_hours" : "wait_minutes") + form], high);
+    return fill(text, { low: numbers.format(low), high: numbers.format(high) });
   };
   const rateInWords = (rate) =>
     rate >= 1

@@ -16,10 +16,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from waitroom.core.settings import Settings
+from waitroom.edge.languages import Language
 from waitroom.edge.pages import PageFacts, Pages
 from waitroom.edge.problems import Asked, Problems
-from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import rate_in_words, wait_in_words
+from waitroom.edge.words import Words
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
@@ -496,7 +496,7 @@ def test_a_script_that_fails_leaves_the_page_standing(gateway: Gateway, context:
 
 
 def test_the_script_and_the_server_say_waits_and_rates_alike(gateway: Gateway, page: Page) -> None:
-    phrases = json.loads((templates_dir() / "_partials/words.json").read_text())
+    english = Words(Language("en"))
     page.goto(gateway.url)
     waits = [(0, 59), (10, 60), (10, 61), (61, 119), (560, 700), (1000, 1300), (3600, 5400), (3600, 5401), (600, 9000),
              (2000, 9000), (18000, 25200), (100, 1200), (100, 1201.5), (400000, 5000000)]  # fmt: skip
@@ -506,5 +506,5 @@ def test_the_script_and_the_server_say_waits_and_rates_alike(gateway: Gateway, p
         rate = rates[index % len(rates)]
         gateway.said = facts(position=29 - index, wait_s={"low": low, "high": high}, rate_per_min=rate)
         expect(page.locator("#position")).to_have_text(str(29 - index))
-        expect(page.locator("#wait")).to_have_text(wait_in_words(phrases, low, high))
-        expect(page.locator("#rate")).to_have_text(rate_in_words(phrases, rate))
+        expect(page.locator("#wait")).to_have_text(english.wait(low, high))
+        expect(page.locator("#rate")).to_have_text(english.rate(rate))

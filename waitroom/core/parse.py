@@ -19,6 +19,8 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 SECRET_LENGTH = 32
 HEADER_SECRET_LENGTH = 16
+LANGUAGES = ("en",)
+"""The languages that the pages speak, as BCP 47 tags."""
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -119,6 +121,18 @@ def parse_number(value: object) -> object:
     if not math.isfinite(number):
         raise ValueError("is not a number")
     return number
+
+
+def parse_language(value: object) -> object:
+    """A language of ours; None for unset."""
+    if not isinstance(value, str):
+        return value
+    if not (text := value.strip()):
+        return None
+    known = {tag.lower(): tag for tag in LANGUAGES}
+    if text.lower() not in known:
+        raise ValueError(f"is not a language of the pages; use one of {', '.join(LANGUAGES)}")
+    return known[text.lower()]
 
 
 def parse_integer(value: object) -> object:

@@ -25,6 +25,7 @@ from waitroom.core.addresses import (
 )
 from waitroom.core.order_routes import check_routes
 from waitroom.core.parse import (
+    LANGUAGES,
     Between,
     Bypass,
     Matching,
@@ -37,6 +38,7 @@ from waitroom.core.parse import (
     parse_file,
     parse_folder,
     parse_integer,
+    parse_language,
     parse_networks,
     parse_number,
     parse_rate,
@@ -110,8 +112,11 @@ class Settings(BaseModel):
         str,
         matching("[a-z0-9][a-z0-9-]{0,31}", "is not a room's name; use at most 32 small letters, digits and hyphens"),
     ] = setting("shop", "The room's name; part of cookies and Redis keys.")
-    shop_name: Annotated[str, matching(r"(?=.*\S).{1,80}", "is not a name of 1 to 80 characters")] = setting(
-        "the shop", "The shop's name on the pages."
+    shop_name: Annotated[str, matching(r"|(?=.*\S).{1,80}", "is not a name of 1 to 80 characters")] = setting(
+        "", "The shop's name on the pages; the words for \"the shop\" in the page's language if unset."
+    )
+    language: Annotated[str | None, BeforeValidator(parse_language)] = setting(
+        "", f"The language of all pages, one of {', '.join(LANGUAGES)}; what the browser prefers if unset."
     )
 
     rate: Annotated[Rate, BeforeValidator(parse_rate)] = setting(

@@ -42,6 +42,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from waitroom.core.sentences import N_
+
 OWN_PREFIX = b"/-/waitroom/"
 CACHED_TARGETS = 8192
 CACHED_LENGTH = 512
@@ -101,11 +103,11 @@ Place = Own | Guarded | Free | Malformed
 
 GUARDED = Guarded()
 FREE = Free()
-ANOTHER_HOST = Malformed("The address names another host than the request.")
-NOT_A_PATH = Malformed("The address is neither a path nor a full address.")
-HAS_CONTROL = Malformed("The address holds control characters.")
-HAS_BROKEN_PERCENT = Malformed("The address holds a % that is not followed by two hexadecimal digits.")
-AMBIGUOUS = Malformed("The address can be read as one of the waiting room's own and as another.")
+ANOTHER_HOST = Malformed(N_("The address names another host than the request."))
+NOT_A_PATH = Malformed(N_("The address is neither a path nor a full address."))
+HAS_CONTROL = Malformed(N_("The address holds control characters."))
+HAS_BROKEN_PERCENT = Malformed(N_("The address holds a % that is not followed by two hexadecimal digits."))
+AMBIGUOUS = Malformed(N_("The address can be read as one of the waiting room's own and as another."))
 
 
 def unescape(found: re.Match[bytes]) -> bytes:

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
@@ -25,6 +25,7 @@ Headers = list[tuple[bytes, bytes]]
 # Private-use characters: no page has them, and autoescaping leaves them alone.
 MARK = re.compile("\ue000([a-z_]+)\ue001")
 INLINE = re.compile(rb"<(style|script)((?:\s[^>]*)?)>(.*?)</\1>", re.DOTALL)
+VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-dest")
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 # Up to here a stored block is cheaper than what compressing would save.
 STORED_LIMIT_BYTES = 4096
@@ -35,7 +36,7 @@ class Document:
 
     __slots__ = ("_crc", "_deflated", "_head", "_headers", "_tail")
 
-    def __init__(self, html: str, *, framed: bool = False) -> None:
+    def __init__(self, html: str, *, framed: bool = False, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         first = MARK.search(html)
         cut = first.start() if first else len(html)
         self._head = html[:cut].encode()
@@ -46,11 +47,12 @@ class Document:
         self._headers: Headers = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"cache-control", b"private, no-store"),
-            (b"vary", b"accept, accept-encoding, cookie, sec-fetch-dest"),
+            VARY,
             (b"x-robots-tag", b"noindex"),
             (b"content-security-policy", content_security_policy(html.encode(), framed=framed)),
             (b"referrer-policy", b"same-origin"),
             (b"x-content-type-options", b"nosniff"),
+            *headers,
         ]
 
     def body(self, fields: Mapping[bytes, bytes], *, gzip: bool) -> bytes:
@@ -95,12 +97,20 @@ class Templates:
         return self._loader.get_source(self._environment, name)[0]
 
     def compile(
-        self, name: str, context: Mapping[str, object], *, visitor: Set[str] = frozenset(), framed: bool = False
+        self,
+        name: str,
+        context: Mapping[str, object],
+        *,
+        visitor: Set[str] = frozenset(),
+        framed: bool = False,
+        headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> Document:
         """Render once. The names in `visitor` become the fields of `Document.body`."""
         marks = {field: Markup(f"\ue000{field}\ue001") for field in visitor}  # noqa: S704 - a constant mark
         html = self._environment.get_template(name).render({**context, "visitor": marks})
-        return Document("\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n", framed=framed)
+        return Document(
+            "\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n", framed=framed, headers=headers
+        )
 
 
 def without_comments(source: str) -> Markup:

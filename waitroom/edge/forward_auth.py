@@ -24,6 +24,7 @@ from waitroom.core.figures import REQUESTS
 from waitroom.core.judge import Holds
 from waitroom.core.requests import FRAMES
 from waitroom.core.seal import HEADER
+from waitroom.core.sentences import N_
 from waitroom.core.targets import Free, Guarded, Own
 from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header
@@ -98,7 +99,7 @@ class ForwardAuth:
         method, target, headers = read(scope, how)
         if target is None or METHOD.fullmatch(method) is None:
             here = Request(scope, receive, send, client)
-            await here.answer(self.gate.problems.bad_request(here.asked(), "It does not say what is asked about."))
+            await here.answer(self.gate.problems.bad_request(here.asked(), N_("It does not say what is asked about.")))
             return
         scope["extensions"]["waitroom"].target = target
         send = fitting(send, bodyless=method == b"HEAD" and scope["method"] != "HEAD", below_500=how.startswith(b"/"))

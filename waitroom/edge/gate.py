@@ -38,6 +38,7 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.headers import REWRITES
+from waitroom.edge.languages import accept_language
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages, accepts_gzip
 from waitroom.edge.passage import Passage
@@ -295,7 +296,10 @@ class Gate:
             await request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
             return
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
-        headers, body = self.pages.waiting(facts, gzip=accepts_gzip(request.scope["headers"]))
+        sent = request.scope["headers"]
+        headers, body = self.pages.waiting(
+            facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent)
+        )
         await request.answer(Answer(self.settings.waiting_status, headers, body), *more)
 
     async def _problem(self, request: Request, visitor: Visitor) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import NUMBERS
 from waitroom.core.judge import Holds
+from waitroom.core.sentences import N_
 from waitroom.core.tokens import Pass, Ticket
 from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
@@ -180,7 +181,9 @@ class OwnRoutes:
         fields = read_fields(request.exchange.target.partition(b"?")[2])
         target = target_of(fields)
         if target is None:
-            await request.answer(self.problems.bad_request(request.asked(), "It may lead only to a path of this site."))
+            await request.answer(
+                self.problems.bad_request(request.asked(), N_("It may lead only to a path of this site."))
+            )
         elif "again" in fields and self.entrance.read(request).holds is Holds.NOTHING and not self._has_old(request):
             await request.answer(self.problems.no_cookies(request.asked(), href=target))
         else:

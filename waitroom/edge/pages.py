@@ -1,22 +1,27 @@
 """The waiting page, in each state a visitor can be in.
 
-Compiled at start, once a state (`documents`): an answer fills the visitor's figures into the end of the
-page. What else may be answered in place of the shop is in `problems`.
+Compiled once a state and language (`documents`), in English at the start and in other languages when first asked for:
+an answer fills the visitor's figures into the end of the page. What else may be answered in place of the shop is in
+`problems`.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from html import escape
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from waitroom.core.paths import own_path
+from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import Document, Headers, Templates, without_comments
+from waitroom.edge.languages import Language, Languages
 from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import duration_in_words, number_in_words, rate_in_words, wait_in_words
+from waitroom.edge.words import Words
 
 # What the page can show with a place, and without one (a ticket that could not be read; no store to ask).
 PLACED = ("waiting", "called", "held", "lapsed")
@@ -79,59 +84,86 @@ class PageFacts:
 
 
 class Pages:
-    """The waiting page for one set of settings."""
+    """The waiting page for one set of settings, in every language."""
 
     def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
-        self.templates = templates or Templates(templates_dir())
+        folder = templates_dir()
+        self.templates = templates or Templates(folder)
+        self.languages = Languages(folder / "locales", fixed=settings.language)
         self.style = without_comments(self.templates.source("_partials/page.css"))
-        words: Mapping[str, str] = json.loads(self.templates.source("_partials/words.json"))
-        common = {
-            "shop": settings.shop_name,
-            "own": lambda route: own_path(route, settings.room_query),
-            "room_query": settings.room_query,
-            "style": self.style,
-            "script": without_comments(self.templates.source("_partials/waiting.js")),
-            "words": without_comments(json_for_html(words)),
-            "turn_held": duration_in_words(settings.turn_held),
-        }
+        self._script = without_comments(self.templates.source("_partials/waiting.js"))
+        self._settings = settings
         # Without a script the page is asked for anew: often enough to stay present, or to be let in soon.
         gentle_s = min(30, settings.away_after // 3000)
         gentle = {"waiting": gentle_s, "held": gentle_s}
         self._refresh_s = {**gentle, "called": RETRY_S, "away": 2 * RETRY_S, "retry": RETRY_S}
-        self._documents: dict[str, Document] = {
-            state: self.templates.compile(
-                "waiting.html",
-                {**common, "state": state, "ticket": state in PLACED, "refreshes": state in self._refresh_s},
-                visitor=VISITOR,
-            )
-            for state in (*PLACED, *PLACELESS)
-        }
+        self._spoken: dict[str, Spoken] = {}
+        self._documents: dict[tuple[str, str], Document] = {}
+        for state in self.states:
+            self._document(state, self.languages.default)
         # What many people are told in the same words is put into them once.
         self._message = lru_cache(maxsize=16)(_message)
         self._any_target = partial(_target, settings.room_query)
         self._target = lru_cache(maxsize=256)(self._any_target)
-        self._rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(rate_in_words(words, rate)))
-        self._unknown = _text(words["wait_unknown"])
-        self._changes = {change: _text(words[f"change_{change}"]) for change in CHANGES} | {None: b""}
-        self._wait = lru_cache(maxsize=4096)(lambda low, high: _text(wait_in_words(words, low * 60, high * 60)))
 
     @property
     def states(self) -> Iterable[str]:
-        return self._documents
+        return (*PLACED, *PLACELESS)
 
-    def waiting(self, facts: PageFacts, *, gzip: bool) -> tuple[Headers, bytes]:
+    def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
-        return self._documents[facts.state].answer(
-            self._fields(facts), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s))
+        language = language or self.languages.default
+        return self._document(facts.state, language).answer(
+            self._fields(facts, self._say(language)), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s))
         )
 
-    def _fields(self, facts: PageFacts) -> dict[bytes, bytes]:
-        position = number_in_words(facts.position).encode()
+    def common(self, language: Language) -> dict[str, object]:
+        """What every template is given."""
+        name = self._settings.shop_name
+        return {
+            "_": language.in_html,
+            "language": language,
+            "shop": Markup("<bdi>{}</bdi>").format(name or language.say("the shop")),
+            "shop_label": name or language.say(N_("The shop")),
+            "own": lambda route: own_path(route, self._settings.room_query),
+            "room_query": self._settings.room_query,
+            "style": self.style,
+        }
+
+    def _document(self, state: str, language: Language) -> Document:
+        document = self._documents.get((state, language.tag))
+        if document is None:
+            words = self._say(language).words
+            document = self._documents[state, language.tag] = self.templates.compile(
+                "waiting.html",
+                {
+                    **self.common(language),
+                    "script": self._script,
+                    "words": Markup(json_for_html(words.script)),  # noqa: S704 - escaped as JSON
+                    "turn_held": words.duration(self._settings.turn_held),
+                    "state": state,
+                    "ticket": state in PLACED,
+                    "refreshes": state in self._refresh_s,
+                },
+                visitor=VISITOR,
+                headers=(language.header,),
+            )
+        return document
+
+    def _say(self, language: Language) -> "Spoken":
+        spoken = self._spoken.get(language.tag)
+        if spoken is None:
+            spoken = self._spoken[language.tag] = Spoken(Words(language))
+        return spoken
+
+    def _fields(self, facts: PageFacts, say: "Spoken") -> dict[bytes, bytes]:
+        number = say.words.number
+        position = number(facts.position).encode()
         time = iso_time(facts.server_time_ms)
         no_message, message, message_json = self._message(facts.message)
         # The words change with the minute, not with the second.
         high_s = facts.wait_high_s
-        wait = self._unknown if high_s is None else self._wait((facts.wait_low_s or 0) // 60, _minutes_up(high_s))
+        wait = say.unknown if high_s is None else say.wait((facts.wait_low_s or 0) // 60, _minutes_up(high_s))
         target = facts.target
         known = self._target if target is None or len(target) <= 256 else self._any_target
         to, again, target_json = known(target)
@@ -139,13 +171,13 @@ class Pages:
             b"position": position,
             b"size": b"9" if len(position) > 6 else b"6" if len(position) > 4 else b"4",
             b"wait": wait,
-            b"ahead": number_in_words(facts.ahead).encode(),
+            b"ahead": number(facts.ahead).encode(),
             b"no_ahead": HIDDEN if facts.ahead is None else b"",
-            b"waiting": number_in_words(facts.waiting).encode(),
+            b"waiting": number(facts.waiting).encode(),
             b"no_waiting": HIDDEN if facts.waiting is None else b"",
-            b"rate": self._rate(facts.rate_per_min),
+            b"rate": say.rate(facts.rate_per_min),
             b"no_rate": HIDDEN if facts.rate_per_min is None else b"",
-            b"change": self._changes[facts.change],
+            b"change": say.changes[facts.change],
             b"no_change": HIDDEN if facts.change is None else b"",
             b"message": message,
             b"no_message": no_message,
@@ -154,7 +186,7 @@ class Pages:
             b"refresh": b"%d" % self._refresh(facts),
             b"then": b";url=" + again if again else b"",
             b"server_time": time,
-            b"clock": time[11:19],
+            b"clock": say.clock(facts.server_time_ms // 1000),
             b"json": b'{%b,"target":%b}' % (members(facts, message_json), target_json),
         }
 
@@ -173,6 +205,20 @@ def sale_members(facts: PageFacts) -> bytes:
         *(b"null" if text is None else b'"%b"' % text.encode() for text in texts),
         json_number(facts.stock),
     )
+
+
+class Spoken:
+    """A language's words as bytes for the page; what many people are told is put into words once."""
+
+    __slots__ = ("changes", "clock", "rate", "unknown", "wait", "words")
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.unknown = _text(words.wait(None, None))
+        self.changes = {change: _text(str(words.script[f"change_{change}"])) for change in CHANGES} | {None: b""}
+        self.clock = lru_cache(maxsize=8)(lambda time_s: _text(words.clock(time_s)))
+        self.rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(words.rate(rate)))
+        self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
 
 
 def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:

@@ -5,7 +5,8 @@
     anything else            application/problem+json (RFC 9457) with the request id, and in a line the
                              fields of `status`, `enter_url` and `Retry-After`
 
-The text is public and fixed; the cause of a failure is in the log under the request id.
+A page is in the reader's language, a problem in English. The text is public and fixed; the cause of a failure is in
+the log under the request id.
 """
 
 import json
@@ -16,12 +17,13 @@ from typing import Final, Literal, NamedTuple
 
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure, OriginFault
 from waitroom.core.requests import accepts_html
+from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import Document, Headers
+from waitroom.edge.documents import VARY, Document, Headers
+from waitroom.edge.languages import Language, accept_language
 from waitroom.edge.pages import PageFacts, Pages, accepts_gzip, members
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-VARY: Final = (b"vary", b"accept, accept-encoding, cookie, sec-fetch-dest")
 NO_STORE: Final = (b"cache-control", b"private, no-store")
 
 
@@ -41,10 +43,17 @@ class Asked:
     gzip: bool
     safe: bool
     request_id: str
+    accept_language: bytes = b""
 
 
 def asked_by(method: str, headers: Headers, *, request_id: str) -> Asked:
-    return Asked(html=accepts_html(headers), gzip=accepts_gzip(headers), safe=method in SAFE, request_id=request_id)
+    return Asked(
+        html=accepts_html(headers),
+        gzip=accepts_gzip(headers),
+        safe=method in SAFE,
+        request_id=request_id,
+        accept_language=accept_language(headers),
+    )
 
 
 class Text(NamedTuple):
@@ -65,9 +74,11 @@ TEXTS: Final[Mapping[Kind, Text]] = {
     "in-line": Text(503, "There is a line", "Open the shop in a browser to take a place, or join as an app."),
     "nothing-sent": Text(
         503,
-        "You are not in the shop yet",
-        "There is a line, and your turn has not come or has ended. Nothing was sent to the shop. "
-        "Open the shop to see your place in the line, then send it again.",
+        N_("You are not in the shop yet"),
+        N_(
+            "There is a line, and your turn has not come or has ended. Nothing was sent to the shop. "
+            "Open the shop to see your place in the line, then send it again."
+        ),
     ),
     "store-away": Text(
         503, "One moment, please", "The line cannot be reached just now. Nobody loses a place by it. Try again soon.", 5
@@ -75,52 +86,73 @@ TEXTS: Final[Mapping[Kind, Text]] = {
     "retry": Text(503, "One moment, please", "Your place could not be read just now. It is kept. Try again soon.", 5),
     "no-cookies": Text(
         403,
-        "This page needs cookies",
-        "Your place in the line is kept in a cookie, and none came back from your browser. "
-        "Allow cookies for this site, or open it in another browser, then try again.",
+        N_("This page needs cookies"),
+        N_(
+            "Your place in the line is kept in a cookie, and none came back from your browser. "
+            "Allow cookies for this site, or open it in another browser, then try again."
+        ),
     ),
-    "bad-request": Text(400, "This request could not be understood", "Check the address, or go back to the shop."),
-    "forbidden": Text(403, "This has to come from the shop itself", "Another site sent it, so nothing was done."),
-    "not-found": Text(404, "There is nothing here", "The address may be misspelt."),
-    "method-not-allowed": Text(405, "This does not work here", "The address does not take this kind of request."),
+    "bad-request": Text(
+        400, N_("This request could not be understood"), N_("Check the address, or go back to the shop.")
+    ),
+    "forbidden": Text(
+        403, N_("This has to come from the shop itself"), N_("Another site sent it, so nothing was done.")
+    ),
+    "not-found": Text(404, N_("There is nothing here"), N_("The address may be misspelt.")),
+    "method-not-allowed": Text(
+        405, N_("This does not work here"), N_("The address does not take this kind of request.")
+    ),
 }
 
-KEPT: Final = "Nothing is wrong on your side, and you keep your place in the shop."
+KEPT: Final = N_("Nothing is wrong on your side, and you keep your place in the shop.")
 ORIGIN_TEXTS: Final[Mapping[OriginFault, tuple[str, str]]] = {
-    "refused": ("The shop cannot be reached", KEPT),
-    "connect_timeout": ("The shop cannot be reached", KEPT),
-    "reset": ("The shop broke off its answer", KEPT),
-    "timeout": ("The shop takes too long to answer", KEPT),
-    "garbage": ("The shop gave an answer that cannot be shown", KEPT),
-    "busy": ("The shop is very busy", KEPT),
-    "loop": ("This address leads in a circle", "The shop's address points back here; its operators have to mend that."),
-    "upload": ("What you sent did not arrive", "The connection was too slow or was lost on the way."),
-    "coding": ("This request could not be passed on", "It is written in a way that the shop cannot read."),
+    "refused": (N_("The shop cannot be reached"), KEPT),
+    "connect_timeout": (N_("The shop cannot be reached"), KEPT),
+    "reset": (N_("The shop broke off its answer"), KEPT),
+    "timeout": (N_("The shop takes too long to answer"), KEPT),
+    "garbage": (N_("The shop gave an answer that cannot be shown"), KEPT),
+    "busy": (N_("The shop is very busy"), KEPT),
+    "loop": (
+        N_("This address leads in a circle"),
+        N_("The shop's address points back here; its operators have to mend that."),
+    ),
+    "upload": (N_("What you sent did not arrive"), N_("The connection was too slow or was lost on the way.")),
+    "coding": (N_("This request could not be passed on"), N_("It is written in a way that the shop cannot read.")),
 }
 ORIGIN_RETRY_S: Final = 5
-AGAIN: Final = "Try again in a moment."
-UNSENT: Final = "What you sent did not reach the shop, so you can send it again."
-UNSURE: Final = "It is not certain whether the shop received what you sent. Look there before you send it again."
+AGAIN: Final = N_("Try again in a moment.")
+UNSENT: Final = N_("What you sent did not reach the shop, so you can send it again.")
+UNSURE: Final = N_("It is not certain whether the shop received what you sent. Look there before you send it again.")
 
 
 class Problems:
-    """The answers for one set of settings, compiled at start."""
+    """The answers for one set of settings; pages are compiled at start in English, in other languages when needed."""
 
     def __init__(self, settings: Settings, pages: Pages) -> None:
         self._pages = pages
-        common = {"shop": settings.shop_name, "style": pages.style}
         origin = {kind: Text(ORIGIN_STATUS[kind], *text) for kind, text in ORIGIN_TEXTS.items()}
         self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
-        self._documents: dict[str, Document] = {
-            kind: pages.templates.compile(
-                "error.html",
-                {**common, "title": text.title, "detail": text.detail, "status": text.status},
+        self._documents: dict[tuple[str, str], Document] = {}
+        for kind in self._texts:
+            self._document(kind, pages.languages.default)
+        self._document("frame", pages.languages.default)
+
+    def _document(self, kind: str, language: Language) -> Document:
+        """The page of a kind; `frame` is the one for other pages' frames."""
+        document = self._documents.get((kind, language.tag))
+        if document is None:
+            more: dict[str, object] = {}
+            if kind != "frame":
+                text = self._texts[kind]
+                more = {"title": language.say(text.title), "detail": language.say(text.detail), "status": text.status}
+            document = self._documents[kind, language.tag] = self._pages.templates.compile(
+                "frame.html" if kind == "frame" else "error.html",
+                {**self._pages.common(language), **more},
                 visitor=frozenset(("more", "href", "action", "request_id")),
                 framed=True,
+                headers=(language.header,),
             )
-            for kind, text in self._texts.items()
-        }
-        self._frame = pages.templates.compile("frame.html", common, framed=True)
+        return document
 
     # In the line
 
@@ -132,7 +164,9 @@ class Problems:
         """An unsafe request that may not pass. It says that the shop has not seen it."""
         if asked.html:
             retry_after_s = _retry_after(facts, TEXTS["nothing-sent"])
-            return self._html(asked, "nothing-sent", href=enter_url, action="See my place", retry_after_s=retry_after_s)
+            return self._html(
+                asked, "nothing-sent", href=enter_url, action=N_("See my place"), retry_after_s=retry_after_s
+            )
         return self._json(asked, "nothing-sent", facts=facts, enter_url=enter_url)
 
     def prefetch(self) -> Answer:
@@ -140,7 +174,7 @@ class Problems:
         return Answer(503, [NO_STORE, VARY, (b"content-length", b"0")], b"")
 
     def frame(self, asked: Asked) -> Answer:
-        return Answer(503, *self._frame.answer({}, gzip=asked.gzip))
+        return Answer(503, *self._document("frame", self._language(asked)).answer({}, gzip=asked.gzip))
 
     def store_away(self, asked: Asked, *, server_time_ms: int) -> Answer:
         """A newcomer while nobody can give out numbers: a page that tries again by itself."""
@@ -151,7 +185,7 @@ class Problems:
         return self._placeless(asked, "retry", "retry", server_time_ms)
 
     def no_cookies(self, asked: Asked, *, href: str = "/") -> Answer:
-        return self._either(asked, "no-cookies", href=href, action="Try again")
+        return self._either(asked, "no-cookies", href=href, action=N_("Try again"))
 
     # Of the shop's
 
@@ -160,32 +194,37 @@ class Problems:
         again_s = ORIGIN_RETRY_S if failure.status in (502, 503, 504) else 0
         if asked.safe:
             more = AGAIN if again_s else ""
-            return self._either(asked, failure.kind, more=more, href="", action="Try again", retry_after_s=again_s)
+            return self._either(asked, failure.kind, more=more, href="", action=N_("Try again"), retry_after_s=again_s)
         more = UNSURE if failure.sent else UNSENT
-        return self._either(asked, failure.kind, more=more, href="/", action="Back to the shop", retry_after_s=again_s)
+        return self._either(
+            asked, failure.kind, more=more, href="/", action=N_("Back to the shop"), retry_after_s=again_s
+        )
 
     # Of the request's
 
     def bad_request(self, asked: Asked, more: str = "") -> Answer:
-        """`more` is a public sentence of ours, never a part of the request."""
-        return self._either(asked, "bad-request", more=more, href="/", action="Back to the shop")
+        """`more` is a public sentence of ours, marked by `N_`, never a part of the request."""
+        return self._either(asked, "bad-request", more=more, href="/", action=N_("Back to the shop"))
 
     def forbidden(self, asked: Asked) -> Answer:
-        return self._either(asked, "forbidden", href="/", action="Back to the shop")
+        return self._either(asked, "forbidden", href="/", action=N_("Back to the shop"))
 
     def not_found(self, asked: Asked) -> Answer:
-        return self._either(asked, "not-found", href="/", action="Back to the shop")
+        return self._either(asked, "not-found", href="/", action=N_("Back to the shop"))
 
     def method_not_allowed(self, asked: Asked, *, allow: Iterable[str]) -> Answer:
-        answer = self._either(asked, "method-not-allowed", href="/", action="Back to the shop")
+        answer = self._either(asked, "method-not-allowed", href="/", action=N_("Back to the shop"))
         answer.headers.append((b"allow", ", ".join(allow).encode()))
         return answer
+
+    def _language(self, asked: Asked) -> Language:
+        return self._pages.languages.choose(asked.accept_language)
 
     def _placeless(self, asked: Asked, kind: Kind, state: str, server_time_ms: int) -> Answer:
         if not asked.html:
             return self._json(asked, kind)
         facts = PageFacts(state=state, next_poll_s=TEXTS[kind].retry_after_s, server_time_ms=server_time_ms)
-        return Answer(TEXTS[kind].status, *self._pages.waiting(facts, gzip=asked.gzip))
+        return Answer(TEXTS[kind].status, *self._pages.waiting(facts, self._language(asked), gzip=asked.gzip))
 
     def _either(
         self, asked: Asked, kind: str, *, href: str, action: str, more: str = "", retry_after_s: int = 0
@@ -198,9 +237,11 @@ class Problems:
         self, asked: Asked, kind: str, *, href: str, action: str, more: str = "", retry_after_s: int = 0
     ) -> Answer:
         text = self._texts[kind]
-        fields = {"more": more, "href": href, "action": action, "request_id": asked.request_id}
+        language = self._language(asked)
+        said = {"more": language.say(more) if more else "", "action": language.say(action)}
+        fields = {**said, "href": href, "request_id": asked.request_id}
         escaped = {name.encode(): escape(value).encode("utf-8", "replace") for name, value in fields.items()}
-        answer = self._documents[kind].answer(
+        answer = self._document(kind, language).answer(
             escaped, gzip=asked.gzip, retry_after_s=retry_after_s or text.retry_after_s
         )
         return Answer(text.status, *answer)

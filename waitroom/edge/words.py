@@ -1,57 +1,132 @@
-"""Say durations, waits, rates and numbers in words.
+"""Say durations, waits, rates, numbers and times in a language, and hold the sentences of the page's script.
 
-The sentences themselves are in `templates/_partials/words.json`, which the page's script reads too;
-both round alike, and a browser test compares them.
+The script says the same figures by `Intl` and rounds alike; a browser test compares the two in every language.
 """
 
 import math
-from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
 
-UNKNOWN = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
+from babel.dates import format_time
 
+from waitroom.edge.languages import Language
 
-def number_in_words(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
-
-
-def wait_in_words(words: Mapping[str, str], low_s: float | None, high_s: float | None) -> str:
-    """A wait as a range: the low end rounded down, the high end up, in steps a person would use."""
-    if high_s is None:
-        return words["wait_unknown"]
-    if high_s < 60:
-        return words["wait_moment"]
-    minutes = high_s / 60
-    hours = minutes > 90
-    step = 30 if hours else 5 if minutes > 20 else 1
-    high = math.ceil(minutes / step) * step
-    low = math.floor((low_s or 0) / 60 / step) * step
-    if high == 1:
-        return words["wait_minute"]
-    form = "_up_to" if low == 0 else "_about" if low == high else ""
-    say = _half_hours if hours else str
-    return words[("wait_hours" if hours else "wait_minutes") + form].format(low=say(low), high=say(high))
+UNKNOWN: Final = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
+UNGROUPED_BELOW: Final = {"es": 10_000, "it": 10_000, "pl": 10_000}
+"""Where four digits stand together: CLDR's `minimumGroupingDigits`, which Babel does not read."""
 
 
-def rate_in_words(words: Mapping[str, str], rate_per_min: float) -> str:
-    if rate_per_min < 1:
-        return words["rate_hour"].format(n=f"{max(1, _round(rate_per_min * 60)):,}")
-    exact = _round(rate_per_min * 10) / 10 if rate_per_min < 10 else _round(rate_per_min)
-    return words["rate_minute"].format(n=f"{exact:,g}" if exact < 10 else f"{exact:,.0f}")
+class Words:
+    """One language's way of saying figures."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        _, ngettext = language.say, language.forms
+        symbols = language.locale.number_symbols[language.locale.default_numbering_system]
+        self._group, self._decimal = str(symbols["group"]), str(symbols["decimal"])
+        self._ungrouped_below = UNGROUPED_BELOW.get(language.locale.language, 1000)
+        self._script = script_words(language)
+        self._durations = {
+            3600: ngettext("{n} hour", "{n} hours"),
+            60: ngettext("{n} minute", "{n} minutes"),
+            1: ngettext("{n} second", "{n} seconds"),
+        }
+
+    @property
+    def script(self) -> dict[str, str | dict[str, str]]:
+        return self._script
+
+    def number(self, value: float | None) -> str:
+        """As `Intl.NumberFormat` writes it, with at most one decimal."""
+        if value is None:
+            return UNKNOWN
+        if value < self._ungrouped_below and value == int(value):
+            return str(int(value))
+        text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+        return text.translate({0x2C: self._group, 0x2E: self._decimal})
+
+    def wait(self, low_s: float | None, high_s: float | None) -> str:
+        """A wait as a range: the low end rounded down, the high end up, in steps a person would use."""
+        if high_s is None:
+            return self._say("wait_unknown")
+        if high_s < 60:
+            return self._say("wait_moment")
+        minutes = high_s / 60
+        hours = minutes > 90
+        step = 30 if hours else 5 if minutes > 20 else 1
+        unit = 60 if hours else 1
+        high = math.ceil(minutes / step) * step / unit
+        low = math.floor((low_s or 0) / 60 / step) * step / unit
+        if high == 1 and not hours:
+            return self._say("wait_minute")
+        form = "_up_to" if low == 0 else "_about" if low == high else ""
+        return self._say(("wait_hours" if hours else "wait_minutes") + form, high).format(
+            low=self.number(low), high=self.number(high)
+        )
+
+    def rate(self, rate_per_min: float) -> str:
+        if rate_per_min < 1:
+            return self._say("rate_hour").format(n=self.number(max(1, _round(rate_per_min * 60))))
+        exact = _round(rate_per_min * 10) / 10 if rate_per_min < 10 else _round(rate_per_min)
+        return self._say("rate_minute").format(n=self.number(exact))
+
+    def duration(self, duration_ms: int) -> str:
+        """`600_000` → `10 minutes`: the largest unit that divides it."""
+        seconds = max(1, duration_ms // 1000)
+        for size, forms in self._durations.items():
+            if seconds % size == 0:
+                count = seconds // size
+                return self.language.pick(forms, count).format(n=self.number(count))
+        raise AssertionError("every whole number is a multiple of one second")
+
+    def clock(self, time_s: int) -> str:
+        """The time of day in UTC, and that it is."""
+        return f"{format_time(datetime.fromtimestamp(time_s, UTC), 'medium', locale=self.language.locale)} UTC"
+
+    def _say(self, key: str, number: float = 0) -> str:
+        said = self._script[key]
+        return said if isinstance(said, str) else self.language.pick(said, number)
 
 
-def duration_in_words(duration_ms: int) -> str:
-    """`600_000` → `10 minutes`: the largest unit that divides it."""
-    seconds = max(1, duration_ms // 1000)
-    for unit, size in (("hour", 3600), ("minute", 60), ("second", 1)):
-        if seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    raise AssertionError("every whole number is a multiple of one second")
-
-
-def _half_hours(minutes: int) -> str:
-    whole = minutes // 60
-    return (f"{whole:,}" if whole else "") + ("½" if minutes % 60 else "")
+def script_words(language: Language) -> dict[str, str | dict[str, str]]:
+    """What the page's script says. What depends on a number is a sentence for each category of CLDR's."""
+    _, ngettext = language.say, language.forms
+    digits = language.locale.default_numbering_system
+    return {
+        "locale": f"{language.tag}-u-nu-{digits}",
+        "wait_unknown": _("not known yet"),
+        "wait_moment": _("less than a minute"),
+        "wait_minute": _("about a minute"),
+        "wait_minutes_up_to": ngettext("up to {high} minute", "up to {high} minutes"),
+        "wait_minutes_about": ngettext("about {high} minute", "about {high} minutes"),
+        "wait_minutes": ngettext("{low} to {high} minute", "{low} to {high} minutes"),
+        "wait_hours_up_to": ngettext("up to {high} hour", "up to {high} hours"),
+        "wait_hours_about": ngettext("about {high} hour", "about {high} hours"),
+        "wait_hours": ngettext("{low} to {high} hour", "{low} to {high} hours"),
+        "rate_minute": _("{n} a minute"),
+        "rate_hour": _("{n} an hour"),
+        "change_faster": _("The shop now lets people in faster. Your estimated wait has changed."),
+        "change_slower": _("The shop now lets people in more slowly. Your estimated wait has changed."),
+        "change_resumed": _("The line was paused and goes on now. Your estimated wait has changed."),
+        "title_waiting": _("{position} in line · {shop}"),
+        "title_held": _("Paused at {position} · {shop}"),
+        "title_called": _("Your turn · {shop}"),
+        "title_lapsed": _("Your turn has passed · {shop}"),
+        "title_nocookies": _("Cookies are needed · {shop}"),
+        "spoken_waiting": _("You are number {position} in line. Estimated wait: {wait}."),
+        "spoken_held": _("The line is paused. Your place is kept."),
+        "spoken_called": _("It is your turn. You are being let in."),
+        "spoken_lapsed": _("Your turn has passed. You can join the line again."),
+        "spoken_nocookies": _("This page needs cookies to keep your place."),
+        "lost_offline": _(
+            "You are offline. These are the last figures, from {time}. "
+            "Your place is kept, and this page goes on by itself."
+        ),
+        "lost_away": _(
+            "The line does not answer just now. These are the last figures, from {time}. "
+            "Your place is kept; this page keeps trying."
+        ),
+    }
 
 
 def _round(value: float) -> int:
