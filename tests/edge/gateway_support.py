@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients
+from waitroom.edge.headers import ToClient
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import Limits
-from waitroom.edge.proxy import Errand, Outcome, Proxy, ToClient
+from waitroom.edge.proxy import Errand, Outcome, Proxy
 from waitroom.edge.server import make_server
 
 # What takes a minute in production takes a moment here.

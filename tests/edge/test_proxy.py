@@ -454,19 +454,19 @@ async def test_fields_are_added_and_dropped_as_the_gate_asks() -> None:
 
 @on_both_loops
 async def test_what_is_added_for_the_client_may_depend_on_the_answer() -> None:
-    def added(status: int, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        return [(b"x-saw", b"%d %b" % (status, dict(headers)[b"x-in"]))]
+    def added(status: int, headers: Sequence[Header], commands: Sequence[Header]) -> list[Header]:
+        return [(b"x-saw", b"%d %b %b" % (status, dict(headers)[b"x-in"], dict(commands)[b"waitroom-command"]))]
 
     async with RawOrigin() as origin, gateway(origin, to_client=added) as app:
-        origin.answers(b"HTTP/1.1 202 OK\r\nX-In: here\r\ncontent-length: 0\r\n\r\n")
+        origin.answers(b"HTTP/1.1 202 OK\r\nX-In: here\r\nWaitroom-Command: revoke\r\ncontent-length: 0\r\n\r\n")
 
         head, _ = await (await app.connect()).get()
 
-        assert b"x-saw: 202 here\r\n" in head
+        assert b"x-saw: 202 here revoke\r\n" in head
 
 
 async def test_a_fault_of_ours_in_an_answer_given_without_a_task_is_a_500() -> None:
-    def breaks(status: int, headers: Sequence[Header]) -> Sequence[Header]:
+    def breaks(status: int, headers: Sequence[Header], commands: Sequence[Header]) -> Sequence[Header]:
         raise ZeroDivisionError
 
     async with RawOrigin() as origin, gateway(origin, to_client=breaks) as app:

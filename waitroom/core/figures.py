@@ -60,6 +60,7 @@ STORE_CALLS: Final[Mapping[str, int]] = _counts.row(
     "begin_order", "write_order", "allow_order",
 )  # fmt: skip
 STORE_ERRORS: Final[Mapping[str, int]] = _counts.row(*STORE_CALLS)
+COMMANDS: Final[Mapping[str, int]] = _counts.row("complete", "revoke", "extend", "sold-out", "stock", "junk")
 NUMBERS: Final = _counts.one()
 ON_THE_SPOT: Final = _counts.one()
 STARTS: Final = _counts.one()

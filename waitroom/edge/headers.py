@@ -30,7 +30,7 @@ where we add a cookie                           | everybody's by way of a shared
 """
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from enum import Enum, auto
 from hashlib import blake2s
 from typing import NamedTuple
@@ -85,6 +85,9 @@ class Act(Enum):
     FROM_TRUSTED = auto()
     COMMAND = auto()
 
+
+# What to add to an answer: fields, or a function of its status, its header as the shop sent it, and its commands.
+ToClient = Sequence[Header] | Callable[[int, Sequence[Header], Sequence[Header]], Sequence[Header]]
 
 PASS = Act.PASS  # a name of the module is looked up faster than an Enum's member, once a field
 
@@ -223,7 +226,7 @@ class HeaderTable:
         status: int,
         http_version: str,
         headers: Sequence[Header],
-        to_client: Sequence[Header] = (),
+        to_client: ToClient = (),
         drop: Set[bytes] = frozenset(),
     ) -> tuple[list[Header], tuple[Header, ...]]:
         """The header for the client, and the shop's `Waitroom-*` fields. Names in `headers` are lower case; `drop` is
@@ -252,10 +255,11 @@ class HeaderTable:
             elif act is Act.COMMAND:
                 commands += (field,)
         passed.append(self._answer_via[http_version])
-        if to_client:
-            if any(name == b"set-cookie" for name, _ in to_client):
+        added = to_client(status, headers, commands) if callable(to_client) else to_client
+        if added:
+            if any(name == b"set-cookie" for name, _ in added):
                 passed = cache_rules(passed)
-            passed.extend(to_client)
+            passed.extend(added)
         return passed, commands
 
     def signature(

@@ -40,6 +40,7 @@ COUNTERS: Final[tuple[tuple[str, str, str, Mapping[str, int]], ...]] = (
     ("refused", "Requests without a pass that were not let through, by kind.", "kind", figures.REFUSED),
     ("would_have_waited", "Requests let through in shadow for which there was no room.", "kind", figures.SHADOWED),
     ("claims", "Turns asked for, by what came of it.", "outcome", figures.CLAIMS),
+    ("commands", "What the shop asked for beside its answers; junk is what is not known.", "command", figures.COMMANDS),
     ("numbers", "Numbers given out to people who wait.", "", {"": figures.NUMBERS}),
     ("on_the_spot", "Admissions without waiting.", "", {"": figures.ON_THE_SPOT}),
     ("store_calls", "Calls to Redis.", "call", figures.STORE_CALLS),

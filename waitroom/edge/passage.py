@@ -17,6 +17,7 @@ from waitroom.core.figures import (
 )
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
+from waitroom.edge.commands import ShopCommands
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
 from waitroom.edge.origin import Seen
@@ -38,6 +39,7 @@ class Passage:
         self.proxy = proxy
         self.problems = problems
         self.flood = flood
+        self.commands = ShopCommands(line, desk)
         self.counts = line.counts
         self.gauges = gauges
 
@@ -60,14 +62,15 @@ class Passage:
             if not (fresh and pass_.provisional):  # the cookie has to come back first
                 seen = self._seen(pass_)
 
-        def to_client(status: int, headers: Sequence[Header]) -> Sequence[Header]:
+        def to_client(status: int, headers: Sequence[Header], commands: Sequence[Header]) -> Sequence[Header]:
             """The shop's answer begins."""
             now_ms = int(self.line.now_ms())
             counts = self.counts
             counts[ORIGIN_ANSWERS_AT + status // 100] += 1
             observe(counts, FIRST_BYTE, now_ms - begun_ms)
             self.gauges[ORIGIN_OK_MS] = now_ms
-            return fresh if fresh or pass_ is None else self.renewal(pass_, now_ms, status, headers, request)
+            added = fresh if fresh or pass_ is None else self.renewal(pass_, now_ms, status, headers, request)
+            return self.commands.heed(commands, pass_, added, secure=request.secure) if commands else added
 
         errand = Errand(
             self.proxy,

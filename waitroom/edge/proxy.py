@@ -20,7 +20,7 @@ from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
 from waitroom.edge.exchange import DONE
 from waitroom.edge.framing import ClientSide, Phase
-from waitroom.edge.headers import Body, HeaderTable, RequestHead
+from waitroom.edge.headers import Body, HeaderTable, RequestHead, ToClient
 from waitroom.edge.origin import Connection, OriginPool, Seen
 from waitroom.edge.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
 
@@ -28,9 +28,6 @@ WITHOUT_TASK = frozenset(("GET", "HEAD"))
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 UPGRADABLE = frozenset(("GET", "POST"))  # not OPTIONS: a preflight needs no pass
 NOTHING: frozenset[bytes] = frozenset()
-
-# What to add to an answer: fields, or a function of its status and header as the shop sent them.
-ToClient = Sequence[Header] | Callable[[int, Sequence[Header]], Sequence[Header]]
 
 
 class Exchange(ClientSide, Upgradable, Protocol):
@@ -243,9 +240,7 @@ class Errand:
 
     def _translate(self, answer: Answer) -> tuple[list[Header], tuple[Header, ...]]:
         """The head for the client, and the shop's commands."""
-        to_client = self._to_client
-        added = to_client(answer.status, answer.headers) if callable(to_client) else to_client
-        return self._proxy.headers.answer(answer.status, answer.http_version, answer.headers, added)
+        return self._proxy.headers.answer(answer.status, answer.http_version, answer.headers, self._to_client)
 
     async def _relay(self, connection: Connection, answer: Answer) -> Outcome:
         """Send the answer's head, which is here, and the body as it comes."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from waitroom.core.commands import LONGEST_EXTENSION_MS
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import STORE_TIME, observe
 from waitroom.core.meter import Limits
@@ -61,7 +62,7 @@ class Line:
         self._proofs = Proofs()
         self._outbox = Outbox()
         self._circuit = Circuit()
-        self.ended = Ended(max(self.seat_ms(), settings.payment_held))
+        self.ended = Ended(max(self.seat_ms(), settings.payment_held, LONGEST_EXTENSION_MS))
         self._holder = Holder(room, self.worker, settings)
         self._generation = ""
         self._environment_applied = False

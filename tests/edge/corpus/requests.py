@@ -210,7 +210,7 @@ FORWARDING = [
         b"/", b"waitroom-place: 1", b"waitroom_place: 2", b"waitroom-admitted_at: 3", b"waitroom-x: 1", b"a: 1"),
         rows="ours"),
     Exchange("ours: commands of the shop", get(b"/"), say(
-        b"200 OK", b"waitroom-command: complete", b"x: 1", b"waitroom-order-id: 7", b"content-length: 2", body=b"ok"),
+        b"200 OK", b"waitroom-command: junk", b"x: 1", b"waitroom-order-id: 7", b"content-length: 2", body=b"ok"),
         "ours"),
     Exchange("via: another's", get(b"/", b"via: 1.0 fred, 1.1 p.example"), say(
         b"200 OK", b"via: 1.1 varnish", b"content-length: 2", body=b"ok"), "via"),
