@@ -279,7 +279,7 @@ async def test_a_page_that_was_hidden_or_asleep_gets_in_when_it_is_looked_at() -
         await page.evaluate("setHidden(true)")
         sleeper = await asleep(here)
 
-        await expect(page).to_have_title("Your turn · the shop", timeout=WAIT_MS)
+        await expect(page).to_have_title("It’s your turn · The shop", timeout=WAIT_MS)  # noqa: RUF001
         await asyncio.sleep(1)  # long enough for a page that claims while hidden to be caught
         arrived = [arrival.target for arrival in here.shop.served()]
         await page.evaluate("setHidden(false)")

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import STORED_LIMIT_BYTES, Document, Templates
 from waitroom.edge.languages import Language
-from waitroom.edge.pages import PageFacts, Pages, accepts_gzip, members
+from waitroom.edge.pages import ENDS, PLACED, PLACELESS, REACH, PageFacts, Pages, accepts_gzip, members
 from waitroom.edge.templates_path import templates_dir
 from waitroom.edge.words import Words
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Rhône & Fils"})
 PAGES = Pages(SETTINGS)
 ENGLISH = Words(Language("en"))
-STATES = ("waiting", "called", "held", "lapsed", "away", "retry")
+STATES = (*PLACED, *PLACELESS)
 HOSTILE = "</script><script>alert(1)</script><!--\"'&amp;\u2028 ]]> % %(json)b \ue000json\ue001 \ud800"
 FIRST_ROUND_TRIP_BYTES = 14_000
 
@@ -39,7 +39,12 @@ def facts(state: str = "waiting", **changes: object) -> PageFacts:
         "wait_high_s": 700.0,
         "next_poll_s": 2.6,
         "server_time_ms": 1_760_000_000_123,
+        "lobby_at": "2025-10-09T09:00:00Z",
+        "opens_at": "2025-10-09T09:15:00Z",
     }
+    if state in ("before", "lobby"):
+        figures |= {"position": None, "ahead": None}
+    state = "lobby" if state == "drawn" else state
     return PageFacts(state=state, **{**figures, **changes})  # type: ignore[arg-type]
 
 
@@ -114,7 +119,7 @@ def test_a_page_is_well_formed_and_loads_nothing(state: str) -> None:
     assert reader.open == []
     assert not any("src" in attrs for _, attrs in reader.elements)
     assert all((attrs["href"] or "").startswith("data:") for tag, attrs in reader.elements if tag == "link")
-    assert [tag for tag, _ in reader.elements].count("h1") == 7
+    assert [tag for tag, _ in reader.elements].count("h1") == len({*REACH.get(state, (state, *ENDS))}) + 1
     assert sum(attrs.get("id") is not None for _, attrs in reader.elements) == len(
         {attrs["id"] for _, attrs in reader.elements if attrs.get("id") is not None}
     )
@@ -192,6 +197,14 @@ def test_without_a_script_the_page_shows_the_figures() -> None:
         ("called", "s your turn", "re in line"),
         ("held", "The line is paused", "Estimated wait"),
         ("lapsed", "Join the line again", "Ahead of you"),
+        ("before", "There is no line yet", "Your position"),
+        ("before", "The waiting room opens in 7 minutes Thursday 9 October 09:00 UTC", "Leave the line"),
+        ("lobby", "The sale opens in 22 minutes Thursday 9 October 09:15 UTC", "Your position"),
+        ("lobby", "everyone here has the same chance", "Ahead of you"),
+        ("drawn", "Your position 1,204 The sale opens in 22 minutes", "Estimated wait"),
+        ("sold_out", "There is nothing left to wait for.", "Your position"),
+        ("closed", "The sale has ended", "Leave the line"),
+        ("left", "Join the line again", "Your position"),
         ("away", "This page tries again by itself", "Checked at"),
         ("retry", "It is kept.", "Checked at"),
     ],
@@ -201,6 +214,22 @@ def test_each_state_says_its_own_words_and_no_others(state: str, says: str, says
 
     assert says in text
     assert says_not not in text
+
+
+def test_what_is_left_is_told_and_whether_more_are_ahead() -> None:
+    plenty, scarce = Reader(page(facts(stock=5000))).text, Reader(page(facts(stock=300))).text
+
+    assert "Still left about 5,000" in plenty
+    assert "Still left about 300" in scarce
+    assert "may be sold out before your turn" in scarce
+    assert "sold out" not in plenty
+    assert "Still left" not in Reader(page(facts())).text
+
+
+def test_a_place_is_given_back_by_a_form_that_asks_first() -> None:
+    html = page(facts())
+
+    assert re.search(r'<details>\s*<summary[^>]*>Leave the line</summary>\s*<form method="post" [^>]*leave"', html)
 
 
 def test_missing_figures_are_left_out() -> None:
@@ -233,8 +262,8 @@ def test_the_data_for_the_script_are_the_fields_of_status() -> None:
         "change": None,
         "place": None,
         "phase": None,
-        "lobby_at": None,
-        "opens_at": None,
+        "lobby_at": "2025-10-09T09:00:00Z",
+        "opens_at": "2025-10-09T09:15:00Z",
         "closes_at": None,
         "at_close": None,
         "stock": None,
@@ -306,7 +335,7 @@ def test_comments_of_our_own_are_not_sent() -> None:
     html = page(facts())
 
     assert "Lines that are a comment" not in html
-    assert "\n//" not in html
+    assert "//" not in html.replace("https://", "").replace("http://", "")
     assert "{#" not in html
 
 

@@ -113,13 +113,6 @@ class Templates:
         )
 
 
-def without_comments(source: str) -> Markup:
-    """A script or style sheet of ours as it is inlined: without indentation and whole-line comments."""
-    lines = (line.strip() for line in source.splitlines())
-    text = "\n".join(line for line in lines if line and not re.fullmatch(r"//.*|/\*.*\*/", line))
-    return Markup(text)  # noqa: S704 - from our own templates, never from a request
-
-
 def content_security_policy(html: bytes, *, framed: bool) -> bytes:
     """Nothing from outside; inside, only what was compiled in."""
     hashes: dict[bytes, list[bytes]] = {b"script": [], b"style": []}

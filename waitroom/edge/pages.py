@@ -6,7 +6,7 @@ an answer fills the visitor's figures into the end of the page. What else may be
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -18,14 +18,26 @@ from markupsafe import Markup
 from waitroom.core.paths import own_path
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import Document, Headers, Templates, without_comments
+from waitroom.edge.documents import Document, Headers, Templates
 from waitroom.edge.languages import Language, Languages
+from waitroom.edge.shrink import shrink_script, shrink_style
 from waitroom.edge.templates_path import templates_dir
 from waitroom.edge.words import Words
 
-# What the page can show with a place, and without one (a ticket that could not be read; no store to ask).
-PLACED = ("waiting", "called", "held", "lapsed")
+# What the page can show with the ticket's card, and without it (a ticket that could not be read; no store to ask).
+PLACED = ("before", "lobby", "drawn", "waiting", "called", "held", "lapsed", "sold_out", "closed", "left")
 PLACELESS = ("away", "retry")
+ENDS = ("sold_out", "closed")
+AFTER_OPENING = ("waiting", "called", "held", "lapsed", "left", *ENDS)
+REACH: Mapping[str, tuple[str, ...]] = {
+    "before": ("before", "lobby", "drawn", *AFTER_OPENING),
+    "lobby": ("lobby", "drawn", *AFTER_OPENING),
+    "drawn": ("drawn", *AFTER_OPENING),
+    **dict.fromkeys(("waiting", "called", "held"), AFTER_OPENING),
+}
+"""Where a page gets to without a reload; without a row, to the ends alone."""
+SCRIPTS = ("figures", "countdown", "show", "bell", "tabs", "waiting")
+"""The page's script is these, in this order, in one scope of their own."""
 RETRY_S = 5
 VISITOR = frozenset(
     (
@@ -41,13 +53,21 @@ VISITOR = frozenset(
         "no_message",
         "change",
         "no_change",
+        "scarce",
+        "no_scarce",
+        "remaining",
+        "moment",
+        "moment_text",
         "server_time",
         "clock",
     )
-) | {prefix + name for name in ("ahead", "waiting", "rate") for prefix in ("", "no_")}
+) | {prefix + name for name in ("ahead", "waiting", "rate", "stock") for prefix in ("", "no_")}
 CHANGES = ("faster", "slower", "resumed")
 """What a change of limits may mean to people in line."""
 HIDDEN = b" hidden"
+COUNTED = ("before", "lobby")
+"""The states with a countdown, also where the place is drawn already."""
+NO_MOMENT = {b"remaining": b"", b"moment": b"", b"moment_text": b""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +110,12 @@ class Pages:
         folder = templates_dir()
         self.templates = templates or Templates(folder)
         self.languages = Languages(folder / "locales", fixed=settings.language)
-        self.style = without_comments(self.templates.source("_partials/page.css"))
-        self._script = without_comments(self.templates.source("_partials/waiting.js"))
+        self.style = Markup(shrink_style(self.templates.source("_partials/page.css")))  # noqa: S704 - our own
+        self._script = script_of(self.templates)
         self._settings = settings
         # Without a script the page is asked for anew: often enough to stay present, or to be let in soon.
         gentle_s = min(30, settings.away_after // 3000)
-        gentle = {"waiting": gentle_s, "held": gentle_s}
+        gentle = dict.fromkeys(("before", "lobby", "drawn", "waiting", "held"), gentle_s)
         self._refresh_s = {**gentle, "called": RETRY_S, "away": 2 * RETRY_S, "retry": RETRY_S}
         self._spoken: dict[str, Spoken] = {}
         self._documents: dict[tuple[str, str], Document] = {}
@@ -113,7 +133,7 @@ class Pages:
     def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
         language = language or self.languages.default
-        return self._document(facts.state, language).answer(
+        return self._document(view_of(facts), language).answer(
             self._fields(facts, self._say(language)), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s))
         )
 
@@ -142,6 +162,7 @@ class Pages:
                     "words": Markup(json_for_html(words.script)),  # noqa: S704 - escaped as JSON
                     "turn_held": words.duration(self._settings.turn_held),
                     "state": state,
+                    "reach": (*REACH.get(state, (state, *ENDS)), "nocookies"),
                     "ticket": state in PLACED,
                     "refreshes": state in self._refresh_s,
                 },
@@ -164,6 +185,7 @@ class Pages:
         # The words change with the minute, not with the second.
         high_s = facts.wait_high_s
         wait = say.unknown if high_s is None else say.wait((facts.wait_low_s or 0) // 60, _minutes_up(high_s))
+        is_scarce = facts.stock is not None and facts.ahead is not None and facts.ahead >= facts.stock
         target = facts.target
         known = self._target if target is None or len(target) <= 256 else self._any_target
         to, again, target_json = known(target)
@@ -175,6 +197,11 @@ class Pages:
             b"no_ahead": HIDDEN if facts.ahead is None else b"",
             b"waiting": number(facts.waiting).encode(),
             b"no_waiting": HIDDEN if facts.waiting is None else b"",
+            b"stock": b"" if facts.stock is None else say.stock(facts.stock),
+            b"no_stock": HIDDEN if facts.stock is None else b"",
+            b"scarce": say.scarce if is_scarce else b"",
+            b"no_scarce": b"" if is_scarce else HIDDEN,
+            **moments(facts, say.words),
             b"rate": say.rate(facts.rate_per_min),
             b"no_rate": HIDDEN if facts.rate_per_min is None else b"",
             b"change": say.changes[facts.change],
@@ -198,6 +225,30 @@ class Pages:
         return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
 
 
+def view_of(facts: PageFacts) -> str:
+    """Which document shows the facts: the state, but that a lobby whose places are drawn has one of its own."""
+    return "drawn" if facts.state == "lobby" and facts.position is not None else facts.state
+
+
+def script_of(templates: Templates) -> Markup:
+    """The page's script: its partials in one scope, run once the page is there."""
+    parts = "\n".join(templates.source(f"_partials/{name}.js") for name in SCRIPTS)
+    whole = f'document.addEventListener("DOMContentLoaded", () => {{\n"use strict";\n{parts}}});'
+    return Markup(shrink_script(whole))  # noqa: S704 - from our own templates, never from a request
+
+
+def moments(facts: PageFacts, words: Words) -> Mapping[bytes, bytes]:
+    """What is counted down to, for a page without a script: how long from now, and when, in UTC."""
+    at = facts.lobby_at if facts.state == "before" and facts.lobby_at else facts.opens_at
+    if at is None or facts.state not in COUNTED:
+        return NO_MOMENT
+    then_s = datetime.fromisoformat(at).timestamp()
+    left_ms = max(0, int(then_s * 1000) - facts.server_time_ms)
+    rough_ms = next((unit for unit in (3_600_000, 60_000) if left_ms > 2 * unit), 1000)
+    remaining = words.duration(-(-left_ms // rough_ms) * rough_ms)
+    return {b"remaining": _text(remaining), b"moment": _text(at), b"moment_text": _text(words.moment(then_s))}
+
+
 def sale_members(facts: PageFacts) -> bytes:
     """What everybody is told alike of a sale, as members of a JSON object."""
     texts = [facts.phase, facts.lobby_at, facts.opens_at, facts.closes_at, facts.at_close]
@@ -210,13 +261,15 @@ def sale_members(facts: PageFacts) -> bytes:
 class Spoken:
     """A language's words as bytes for the page; what many people are told is put into words once."""
 
-    __slots__ = ("changes", "clock", "rate", "unknown", "wait", "words")
+    __slots__ = ("changes", "clock", "rate", "scarce", "stock", "unknown", "wait", "words")
 
     def __init__(self, words: Words) -> None:
         self.words = words
         self.unknown = _text(words.wait(None, None))
         self.changes = {change: _text(str(words.script[f"change_{change}"])) for change in CHANGES} | {None: b""}
         self.clock = lru_cache(maxsize=8)(lambda time_s: _text(words.clock(time_s)))
+        self.scarce = _text(words.scarce)
+        self.stock = lru_cache(maxsize=64)(lambda count: _text(words.stock(count)))
         self.rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(words.rate(rate)))
         self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
 

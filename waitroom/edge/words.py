@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-from babel.dates import format_time
+from babel.dates import format_datetime, format_time
 
 from waitroom.edge.languages import Language
 
@@ -83,6 +83,19 @@ class Words:
         """The time of day in UTC, and that it is."""
         return f"{format_time(datetime.fromtimestamp(time_s, UTC), 'medium', locale=self.language.locale)} UTC"
 
+    def moment(self, time_s: float) -> str:
+        """A day and the time of it, in UTC, and that it is."""
+        moment = datetime.fromtimestamp(time_s, UTC)
+        return f"{format_datetime(moment, 'EEEE d MMMM HH:mm', locale=self.language.locale)} UTC"
+
+    def stock(self, count: int) -> str:
+        return self._say("stock").format(n=self.number(count))
+
+    @property
+    def scarce(self) -> str:
+        """Said to whoever has more people ahead than is left."""
+        return self._say("scarce")
+
     def _say(self, key: str, number: float = 0) -> str:
         said = self._script[key]
         return said if isinstance(said, str) else self.language.pick(said, number)
@@ -109,15 +122,12 @@ def script_words(language: Language) -> dict[str, str | dict[str, str]]:
         "change_slower": _("The shop now lets people in more slowly. Your estimated wait has changed."),
         "change_resumed": _("The line was paused and goes on now. Your estimated wait has changed."),
         "title_waiting": _("{position} in line · {shop}"),
+        "title_drawn": _("{position} in line · {shop}"),
         "title_held": _("Paused at {position} · {shop}"),
-        "title_called": _("Your turn · {shop}"),
-        "title_lapsed": _("Your turn has passed · {shop}"),
-        "title_nocookies": _("Cookies are needed · {shop}"),
         "spoken_waiting": _("You are number {position} in line. Estimated wait: {wait}."),
-        "spoken_held": _("The line is paused. Your place is kept."),
-        "spoken_called": _("It is your turn. You are being let in."),
-        "spoken_lapsed": _("Your turn has passed. You can join the line again."),
-        "spoken_nocookies": _("This page needs cookies to keep your place."),
+        "stock": _("about {n}"),
+        "scarce": _("More people are ahead of you than there are left: it may be sold out before your turn."),
+        "kept": _("Your turn is kept for you until {time}. You are let in as soon as you come back to this page."),
         "lost_offline": _(
             "You are offline. These are the last figures, from {time}. "
             "Your place is kept, and this page goes on by itself."
