@@ -43,7 +43,7 @@ def test_every_variable_that_is_named_is_a_setting() -> None:
 
 
 def test_every_command_stands_in_the_table_with_its_options() -> None:
-    rows = dict(re.findall(r"^\| `waitroom ([a-z]+)` \| (.+) \|$", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `waitroom ([a-z-]+)` \| (.+) \|$", README, re.MULTILINE))
 
     assert rows.keys() == COMMANDS.keys()
     for name, command in COMMANDS.items():

@@ -252,3 +252,16 @@ def simulate(
         session_idle=session_idle,
     )
     show_simulation(options, seed=seed, as_json=as_json, picture=plot)
+
+
+@app.command("verify-draw")
+def verify_draw(
+    record: Annotated[str, typer.Argument(help="The file with the record (JSON); `-` is standard input.")],
+    number: Annotated[int | None, typer.Option(min=0, help="Whose place to compute.")] = None,
+    commitment: Annotated[str | None, typer.Option(help="The commitment you noted before the draw.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the record of a draw; exits 0 if everything agrees, 1 if not, 2 if there is nothing to check."""
+    from waitroom.cli.verify_draw import verify_draw
+
+    verify_draw(record, number=number, commitment=commitment, as_json=as_json)
