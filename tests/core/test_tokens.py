@@ -3,6 +3,7 @@
 import string
 import time
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 from itsdangerous import Signer
 
 from waitroom.core.meter import HORIZON_US
-from waitroom.core.tokens import LONGEST_LEAD_MS, LONGEST_TOKEN, TICKET_LIFETIME_MS, Pass, Ticket, Tokens, Unreadable
+from waitroom.core.tokens import (
+    LONGEST_LEAD_MS,
+    LONGEST_TOKEN,
+    TICKET_LIFETIME_MS,
+    Mac,
+    Pass,
+    Ticket,
+    Tokens,
+    Unreadable,
+)
 
 NOW = 1_790_000_000_000
 VISITOR = "kX3-_v9TqLwZ0aBcDeFgHi"
@@ -132,11 +142,18 @@ def test_another_rooms_token_is_nothing_even_when_renamed() -> None:
 
 def test_each_purpose_and_room_has_a_key_of_its_own() -> None:
     """Whatever the text says: a signature made for one purpose or room is none for another."""
-    ticket_text, pass_text = (signed.rpartition(".")[0] for signed in (SIGNED_TICKET, SIGNED_PASS))
+    ticket_text, pass_text = (signed.rpartition(".")[0].encode() for signed in (SIGNED_TICKET, SIGNED_PASS))
 
-    assert TOKENS.read_pass(TOKENS._tickets._signer.sign(pass_text), NOW) is None
-    assert TOKENS.read_ticket(TOKENS._passes._signer.sign(ticket_text), NOW) is None
-    assert TOKENS.read_ticket(Tokens("shop2", [NEW])._tickets._signer.sign(ticket_text), NOW) is None
+    assert TOKENS.read_pass(TOKENS._tickets._mac.sign(pass_text), NOW) is None
+    assert TOKENS.read_ticket(TOKENS._passes._mac.sign(ticket_text), NOW) is None
+    assert TOKENS.read_ticket(Tokens("shop2", [NEW])._tickets._mac.sign(ticket_text), NOW) is None
+
+
+@given(st.binary(max_size=320), st.binary(min_size=1, max_size=64))
+def test_a_signature_is_the_one_that_itsdangerous_makes(text: bytes, key: bytes) -> None:
+    theirs = Signer(key, key_derivation="none", digest_method=sha256)
+
+    assert Mac(key).sign(text) == theirs.sign(text)
 
 
 def test_a_token_of_another_generation_says_so_and_cannot_be_moved() -> None:
@@ -238,10 +255,10 @@ def test_other_ways_to_sign_the_same_text_are_refused(guess: Callable[[bytes], b
 def test_numbers_have_one_spelling(number: str) -> None:
     """Even with our own key: a number is read strictly before any signature is checked."""
     text = SIGNED_TICKET.rpartition(".")[0].replace(str(TICKET.number), number).encode()
-    signer = TOKENS._tickets._signer
+    mac = TOKENS._tickets._mac
 
-    assert TOKENS.read_ticket(signer.sign(text), NOW) is None
-    assert TOKENS.read_ticket(signer.sign(SIGNED_TICKET.rpartition(".")[0]), NOW) == TICKET
+    assert TOKENS.read_ticket(mac.sign(text), NOW) is None
+    assert TOKENS.read_ticket(mac.sign(SIGNED_TICKET.rpartition(".")[0].encode()), NOW) == TICKET
 
 
 @pytest.mark.parametrize(

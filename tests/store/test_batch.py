@@ -124,3 +124,58 @@ async def test_closing_leaves_nobody_waiting_also_in_a_call_under_way() -> None:
     for ask in (under_way, waiting):
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(ask, 1)
+
+
+class Someone:
+    """Waits without a task."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.is_gone = False
+
+    def done(self) -> bool:
+        return self.is_gone or bool(self.told)
+
+    def set_result(self, result: int) -> None:
+        self.told.append(result)
+
+    def set_exception(self, exception: Exception) -> None:
+        self.told.append(exception)
+
+    def cancel(self) -> None:
+        if not self.done():
+            self.told.append("cancelled")
+
+
+async def test_who_waits_without_a_task_is_told_once_and_who_left_is_not_asked_for() -> None:
+    calls = Calls()
+    batcher = Batcher(calls.run)
+    stays, leaves, unlucky = Someone(), Someone(), Someone()
+
+    batcher.put(100, stays)
+    batcher.put(101, leaves)
+    leaves.is_gone = True
+    await batcher.ask(102)
+    batcher.put(13, unlucky)
+    with pytest.raises(StoreUnavailable):
+        await batcher.ask(14)
+
+    assert stays.told == [200]
+    assert leaves.told == []
+    assert calls.batches == [[100, 102], [13, 14]]
+    assert [type(told) for told in unlucky.told] == [StoreUnavailable]
+
+
+async def test_who_waits_without_a_task_is_told_when_the_worker_stops() -> None:
+    calls = Calls()
+    batcher = Batcher(calls.run)
+    calls.gate.clear()
+    under_way, next_one = Someone(), Someone()
+
+    batcher.put(100, under_way)
+    await asyncio.sleep(0.01)
+    batcher.put(101, next_one)
+    await batcher.close()
+    await asyncio.sleep(0)
+
+    assert under_way.told == next_one.told == ["cancelled"]

@@ -6,9 +6,9 @@
 Numbers are decimal without leading zeros, times are milliseconds of Redis time, `key` is the id of the signing key.
 Everything stands in the alphabet of URLs, cookies and header fields, and each value has exactly one spelling.
 
-The signature is itsdangerous' HMAC-SHA256 under a key made of the secret, the purpose and the room, so a ticket is no
-pass and another room's token is nothing. The id in the token picks the one key to check with: a forgery costs one
-HMAC however many keys there are. The first key of the list signs, all are accepted.
+The signature is HMAC-SHA256 under a key that itsdangerous derives from the secret, the purpose and the room, so a
+ticket is no pass and another room's token is nothing. The id in the token picks the one key to check with: a forgery
+costs one HMAC however many keys there are. The first key of the list signs, all are accepted.
 
 A token of this room under a key that nobody gave us is `Unreadable`: it has no authority at all; it only tells
 "perhaps a key this worker does not know yet" (ask again, set no cookie) from "rubbish" (treat as nothing).
@@ -16,15 +16,15 @@ A token of this room under a key that nobody gave us is `Unreadable`: it has no 
 Who is let in by a token that reads well is judged elsewhere: generation, place, and the times of a pass.
 """
 
-import hmac
 import re
+from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Final, NamedTuple
 
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_encode
-from itsdangerous.signer import SigningAlgorithm
 
 TICKET_LIFETIME_MS: Final = 7 * 24 * 3600 * 1000
 LONGEST_TOKEN: Final = 320
@@ -40,6 +40,7 @@ NAME = rb"([A-Za-z0-9_-]{1,32})"
 VISITOR = rb"([A-Za-z0-9_-]{22,32})"
 """128 bits as base64url (22 characters) or hexadecimal (32)."""
 FLAG = rb"([01])"
+TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 SIGNATURE = rb"([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])"
 """32 bytes as base64url. The last character holds four bits, so it has 16 spellings, not 64."""
 
@@ -89,34 +90,44 @@ class Unreadable(NamedTuple):
     key_id: str
 
 
-class OneShotHmac(SigningAlgorithm):
-    """HMAC-SHA256 in one call of the C library: the same signatures as itsdangerous' own, at a third of the cost."""
+class Mac:
+    """HMAC-SHA256 under one key, in base64url: what itsdangerous signs with under a derived key, at a fifth of the
+    cost, since the two blocks of the key are hashed once (RFC 2104 §4).
+    """
 
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is no longer than a block of SHA-256, 64 bytes."""
+        block = key.ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def of(self, text: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text)
+        outer.update(inner.digest())
+        return b2a_base64(outer.digest(), newline=False).translate(TO_URL_SAFE, b"=")
+
+    def sign(self, text: bytes) -> bytes:
+        return b"%b.%b" % (text, self.of(text))
 
 
 class Purpose:
     """One sort of token in one room: its layout and its keys, derived once."""
 
     def __init__(self, mark: str, room: str, secrets: Sequence[str], fields: Sequence[bytes]) -> None:
-        signers = [
-            (
-                key_id(secret),
-                Signer(derive(secret, f"waitroom.{mark}.{room}"), key_derivation="none", algorithm=OneShotHmac()),
-            )
-            for secret in secrets
-        ]
-        signing_id, self._signer = signers[0]
-        self._signers = dict(signers)
+        macs = [(key_id(secret), Mac(derive(secret, f"waitroom.{mark}.{room}"))) for secret in secrets]
+        signing_id, self._mac = macs[0]
+        self._macs = dict(macs)
         self._start = b"%b.%b.%b" % (mark.encode(), room.encode(), signing_id)
         layout = rb"\.".join((mark.encode(), re.escape(room.encode()), KEY_ID, *fields))
         self._token = re.compile(rb"(%b)\.%b" % (layout, SIGNATURE))
 
     def sign(self, *fields: str | int) -> str:
         """Raises ValueError for fields that could not be read back."""
-        text = ".".join(str(field) for field in fields)
-        token = self._signer.sign(self._start + b"." + text.encode())
+        text = ".".join([str(field) for field in fields])
+        token = self._mac.sign(b"%b.%b" % (self._start, text.encode()))
         if len(token) > LONGEST_TOKEN or self._token.fullmatch(token) is None:
             raise ValueError(f"a token cannot carry {text!r}")
         return token.decode()
@@ -128,10 +139,10 @@ class Purpose:
         found = self._token.fullmatch(token.encode("ascii", "replace") if isinstance(token, str) else token)
         if found is None:
             return None
-        signer = self._signers.get(found[2])
-        if signer is None:
+        mac = self._macs.get(found[2])
+        if mac is None:
             return Unreadable(found[2].decode())
-        if not signer.verify_signature(found[1], found[found.re.groups]):
+        if not compare_digest(mac.of(found[1]), found[found.re.groups]):
             return None
         return found
 

@@ -62,12 +62,12 @@ class Document:
             return self._head + tail
         size = len(tail)
         if size <= STORED_LIMIT_BYTES:
-            block = b"\x01" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + tail
+            block = b"\x01%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), tail)
         else:
             block = zlib.compress(tail, 6, -15)
         crc = zlib.crc32(tail, self._crc)
         total = (len(self._head) + size) & 0xFFFFFFFF
-        return self._deflated + block + crc.to_bytes(4, "little") + total.to_bytes(4, "little")
+        return b"".join((self._deflated, block, crc.to_bytes(4, "little"), total.to_bytes(4, "little")))
 
     def answer(self, fields: Mapping[bytes, bytes], *, gzip: bool, retry_after_s: int = 0) -> tuple[Headers, bytes]:
         """Headers and body; for HEAD the caller leaves the body out."""

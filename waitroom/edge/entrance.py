@@ -4,20 +4,56 @@ The gate comes here with a request that goes on to the shop, the routes of `own`
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import CLAIMS, ON_THE_SPOT, WAIT, observe
 from waitroom.core.judge import Holds
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
-from waitroom.edge.exchange import Exchange
+from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.flood import Flood
 from waitroom.edge.request import Request
 from waitroom.edge.shadow import SHADOW, Shadow
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.store.line import Line
 from waitroom.store.room import Claimant, Claimed, Entry, Newcomer
+
+Entered = Entry | None | StoreUnavailable
+Then = Callable[[Entered], Awaitable[None]]
+
+
+class Arrival:
+    """A request that goes on when its newcomer is told: to the batch it is a future, and it costs no task."""
+
+    __slots__ = ("_exchange", "_is_told", "_then")
+
+    def __init__(self, exchange: Exchange, then: Then) -> None:
+        self._exchange = exchange
+        self._then = then
+        self._is_told = False
+
+    def done(self) -> bool:
+        """Whoever left before the call was made takes no number."""
+        return self._is_told or self._exchange.peer_lost
+
+    def set_result(self, entry: Entry | None) -> None:
+        self._go_on(lambda: self._then(entry))
+
+    def set_exception(self, error: Exception) -> None:
+        def fail() -> Awaitable[None]:
+            raise error
+
+        self._go_on((lambda: self._then(error)) if isinstance(error, StoreUnavailable) else fail)
+
+    def cancel(self) -> None:
+        """The worker stops."""
+        self.set_exception(StoreUnavailable("enter: the worker stops"))
+
+    def _go_on(self, step: Callable[[], Awaitable[None]]) -> None:
+        if not self.done():
+            self._is_told = True
+            self._exchange.attempt(step)
 
 
 class Entrance:
@@ -26,7 +62,6 @@ class Entrance:
         self.desk = desk
         self.flood = Flood()
         self.shadow = Shadow(line)
-        self.enter = self.shadow.enter if line.settings.shadow else self._enter
 
     def read(self, request: Request) -> Visitor:
         """Who sends the request, and what that visitor holds now."""
@@ -40,8 +75,29 @@ class Entrance:
         workers = self.line.snapshot.workers if self.line.snapshot else 1
         return not self.line.is_flooded and self.flood.may_come_on_the_spot(client.ip, workers=workers)
 
-    def _enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
+    def enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
+        """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
+        if self.line.settings.shadow:
+            return self.shadow.enter(newcomer, request)
         return self.line.enter(newcomer)
+
+    def enter_then(self, newcomer: Newcomer, request: Request, then: Then) -> Awaitable[None]:
+        """`enter`, and `then` goes on with the answer."""
+        if request.exchange.in_task or self.line.settings.shadow:
+            return self._enter_then(newcomer, request, then)
+        try:
+            self.line.put_newcomer(newcomer, Arrival(request.exchange, then))
+        except StoreUnavailable as error:
+            return then(error)
+        return DONE
+
+    async def _enter_then(self, newcomer: Newcomer, request: Request, then: Then) -> None:
+        entered: Entered
+        try:
+            entered = await self.enter(newcomer, request)
+        except StoreUnavailable as error:
+            entered = error
+        await then(entered)
 
     def provisional(self, visitor_id: str, entry: Entry, client: Client) -> Pass:
         """The pass of who came on the spot: provisional until it is seen again. With seats it ends after 30 s."""

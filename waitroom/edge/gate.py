@@ -36,6 +36,7 @@ from waitroom.edge.bypass import Bypasses
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
+from waitroom.edge.entrance import Entered
 from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.headers import REWRITES
 from waitroom.edge.languages import accept_language
@@ -142,6 +143,8 @@ class Gate:
                 if visitor.holds is PASS and visitor.pass_ is not None:
                     counts[PASSED] += 1
                     return self._let_in(request, visitor.pass_, now_ms)
+                if visitor.pass_ is not None:
+                    return self._revive(request, visitor, visitor.pass_, now_ms)
                 return self._judge(request, visitor, now_ms)
             case Own(path):
                 counts[REQUESTS["own"]] += 1
@@ -160,21 +163,23 @@ class Gate:
             request.scope["headers"], secure=request.secure, snapshot=self.line.snapshot, now_ms=now_ms
         )
 
-    async def _judge(self, request: Request, visitor: Visitor, now_ms: int) -> None:
+    async def _revive(self, request: Request, visitor: Visitor, pass_: Pass, now_ms: int) -> None:
+        """With a pass that has run out: in, if its seat is still counted."""
+        again = await self._revived(pass_, now_ms)
+        if again is None:
+            await self._judge(request, visitor, now_ms)
+            return
+        self.counts[PASSED] += 1
+        # The cookie anew: a WebSocket may go on moving the seat's end, and each request would cost that read.
+        await self._let_in(request, again, now_ms, self.desk.set_pass(again, now_ms, secure=request.secure))
+
+    def _judge(self, request: Request, visitor: Visitor, now_ms: int) -> Awaitable[None]:
         """Without a pass that is good now."""
         headers, counts = request.scope["headers"], self.counts
-        if visitor.pass_ is not None:
-            again = await self._revived(visitor.pass_, now_ms)
-            if again is not None:
-                counts[PASSED] += 1
-                # The cookie anew: a WebSocket may go on moving the seat's end, and each request would cost that read.
-                await self._let_in(request, again, now_ms, self.desk.set_pass(again, now_ms, secure=request.secure))
-                return
         if self.proxy.headers.has_looped(headers):
             # It lost our cookies on the way here: it would take a place each time round.
             counts[REQUESTS["loop"]] += 1
-            await self.passage.failed(request, OriginFailure("loop", "the request has passed here before"))
-            return
+            return self.passage.failed(request, OriginFailure("loop", "the request has passed here before"))
         request.kind = kind = kind_of(request.scope["method"], headers)
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header)
         if self.settings.shadow:
@@ -182,24 +187,24 @@ class Gate:
         counts[DECIDED[type(decision)]] += 1
         match decision:
             case Proceed():
-                await self._preflight(request, visitor)
+                return self._preflight(request, visitor)
             case Enter(may_take_number):
-                await self._enter(request, visitor, may_take_number=may_take_number)
+                return self._enter(request, visitor, may_take_number=may_take_number)
             case Claim():
-                await self._claim(request, visitor)
+                return self._claim(request, visitor)
             case Page():
-                await self._page(request, visitor)
+                return self._page(request, visitor)
             case SmallPage():
-                await request.answer(self.problems.frame(request.asked()))
+                return request.answer(self.problems.frame(request.asked()))
             case Empty():
-                await request.answer(self.problems.prefetch())
+                return request.answer(self.problems.prefetch())
             case Problem():
-                await self._problem(request, visitor)
+                return self._problem(request, visitor)
             case Retry():
-                await request.answer(self.problems.retry(request.asked(), server_time_ms=now_ms))
+                return request.answer(self.problems.retry(request.asked(), server_time_ms=now_ms))
             case Through():
                 self.entrance.shadow.count(request)
-                await self.passage.forward(request, now_ms, drop=self.bypasses.drops)
+                return self.passage.forward(request, now_ms, drop=self.bypasses.drops)
             case other:
                 assert_never(other)
 
@@ -236,33 +241,32 @@ class Gate:
 
     # Into the line
 
-    async def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> None:
-        line = self.line
-        newcomer = Newcomer(
-            self.desk.id_of(visitor), may_take_number, self.entrance.may_come_on_the_spot(request.client)
+    def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> Awaitable[None]:
+        may_come_on_the_spot = self.entrance.may_come_on_the_spot(request.client)
+        newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, may_come_on_the_spot)
+        if not may_take_number and not may_come_on_the_spot:
+            return self._problem(request, visitor)
+        return self.entrance.enter_then(
+            newcomer, request, lambda entered: self._entered(request, visitor, newcomer, entered)
         )
-        if not may_take_number and not newcomer.may_come_on_the_spot:
-            await self._problem(request, visitor)
-            return
-        try:
-            entry = await self.entrance.enter(newcomer, request)
-        except StoreUnavailable:
-            await self._without_store(request, visitor)
-            return
-        now_ms = int(line.now_ms())
-        if entry is None:
-            await self._problem(request, visitor)
-        elif entry.admit_ms is None:
+
+    def _entered(self, request: Request, visitor: Visitor, newcomer: Newcomer, entered: Entered) -> Awaitable[None]:
+        """What became of a newcomer."""
+        now_ms = int(self.line.now_ms())
+        if entered is None:
+            return self._problem(request, visitor)
+        if isinstance(entered, StoreUnavailable):
+            return self._without_store(request, visitor)
+        if entered.admit_ms is None:
             self.counts[NUMBERS] += 1
-            ticket = self.desk.ticket(newcomer.visitor, entry.generation, entry.number, now_ms)
-            await self._page(
+            ticket = self.desk.ticket(newcomer.visitor, entered.generation, entered.number, now_ms)
+            return self._page(
                 request,
                 Visitor(Holds.WAITING, ticket, None, request.secure, False),
                 self.desk.set_ticket(ticket, secure=request.secure),
             )
-        else:
-            pass_ = self.entrance.provisional(newcomer.visitor, entry, request.client)
-            await self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
+        pass_ = self.entrance.provisional(newcomer.visitor, entered, request.client)
+        return self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
 
     async def _claim(self, request: Request, visitor: Visitor) -> None:
         """Trade the ticket for a pass, and this same request goes on."""
@@ -278,34 +282,32 @@ class Gate:
             else:
                 await self._problem(request, seen)
 
-    async def _without_store(self, request: Request, visitor: Visitor) -> None:
+    def _without_store(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         """Redis is away. `open` lets people in by a meter of this worker's own; `hold` asks them to try again."""
         may_open = self.settings.on_store_failure == "open" and self.line.is_away
         pass_ = self.emergency.admit(self.desk.id_of(visitor)) if may_open else None
         now_ms = int(self.line.now_ms())
         if pass_ is None:
-            await request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
-            return
-        await self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
+            return request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
+        return self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
 
     # Not into the shop
 
-    async def _page(self, request: Request, visitor: Visitor, *more: Header) -> None:
+    def _page(self, request: Request, visitor: Visitor, *more: Header) -> Awaitable[None]:
         facts = self.status.facts(visitor, first=True, target=request.path)
         if facts.state in ("none", "admitted"):
-            await request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
-            return
+            return request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         sent = request.scope["headers"]
         headers, body = self.pages.waiting(
             facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent)
         )
-        await request.answer(Answer(self.settings.waiting_status, headers, body), *more)
+        return request.answer(Answer(self.settings.waiting_status, headers, body), *more)
 
-    async def _problem(self, request: Request, visitor: Visitor) -> None:
+    def _problem(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         asked = request.asked()
         facts = self.status.facts(visitor) if visitor.ticket is not None else None
         enter_url = self.routes.base(request.client) + self._enter_path
         refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
-        await request.answer(refuse(asked, facts, enter_url=enter_url), *self.routes.cors(request.scope["headers"]))
+        return request.answer(refuse(asked, facts, enter_url=enter_url), *self.routes.cors(request.scope["headers"]))

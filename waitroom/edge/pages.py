@@ -22,7 +22,7 @@ from waitroom.edge.documents import Document, Headers, Templates
 from waitroom.edge.languages import Language, Languages
 from waitroom.edge.shrink import shrink_script, shrink_style
 from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import Words
+from waitroom.edge.words import Words, wait_steps
 
 # What the page can show with the ticket's card, and without it (a ticket that could not be read; no store to ask).
 PLACED = ("before", "lobby", "drawn", "waiting", "called", "held", "lapsed", "sold_out", "closed", "left")
@@ -182,9 +182,8 @@ class Pages:
         position = number(facts.position).encode()
         time = iso_time(facts.server_time_ms)
         no_message, message, message_json = self._message(facts.message)
-        # The words change with the minute, not with the second.
         high_s = facts.wait_high_s
-        wait = say.unknown if high_s is None else say.wait((facts.wait_low_s or 0) // 60, _minutes_up(high_s))
+        wait = say.unknown if high_s is None else say.wait(*wait_steps(facts.wait_low_s or 0, high_s))
         is_scarce = facts.stock is not None and facts.ahead is not None and facts.ahead >= facts.stock
         target = facts.target
         known = self._target if target is None or len(target) <= 256 else self._any_target
@@ -317,10 +316,6 @@ def accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
                 if coding.strip() in (b"gzip", b"x-gzip") and weight.replace(b" ", b"").strip(b".0") != b"q=":
                     return True
     return False
-
-
-def _minutes_up(seconds: float) -> float:
-    return 0 if seconds < 60 else -(-seconds // 60)
 
 
 def iso_time(time_ms: int) -> bytes:

@@ -1,5 +1,6 @@
 """One request on its way through the gate: what came, who sent it, and how to answer it whole."""
 
+from collections.abc import Awaitable
 from secrets import token_hex
 
 from starlette.types import Receive, Scope, Send
@@ -7,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.requests import Kind
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.exchange import Exchange
+from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.problems import Answer, Asked, asked_by
 
 
@@ -34,7 +35,15 @@ class Request:
     def asked(self) -> Asked:
         return asked_by(self.scope["method"], self.scope["headers"], request_id=token_hex(6))
 
-    async def answer(self, answer: Answer, *more: Header) -> None:
+    def answer(self, answer: Answer, *more: Header) -> Awaitable[None]:
+        """The whole answer: given at once where nothing stands in its way, else when it is awaited."""
         body = b"" if self.scope["method"] == "HEAD" else answer.body
-        await self.send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, *more]})
+        headers = [*answer.headers, *more]
+        if self.exchange.can_answer:
+            self.exchange.answer(answer.status, headers, body)
+            return DONE
+        return self._send(answer.status, headers, body)
+
+    async def _send(self, status: int, headers: list[Header], body: bytes) -> None:
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

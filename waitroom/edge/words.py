@@ -12,6 +12,8 @@ from babel.dates import format_datetime, format_time
 from waitroom.edge.languages import Language
 
 UNKNOWN: Final = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
+MOST_MINUTES: Final = 90
+"""A longer wait is said in hours."""
 UNGROUPED_BELOW: Final = {"es": 10_000, "it": 10_000, "pl": 10_000}
 """Where four digits stand together: CLDR's `minimumGroupingDigits`, which Babel does not read."""
 
@@ -49,14 +51,12 @@ class Words:
         """A wait as a range: the low end rounded down, the high end up, in steps a person would use."""
         if high_s is None:
             return self._say("wait_unknown")
-        if high_s < 60:
+        low, high = wait_steps(low_s or 0, high_s)
+        if high == 0:
             return self._say("wait_moment")
-        minutes = high_s / 60
-        hours = minutes > 90
-        step = 30 if hours else 5 if minutes > 20 else 1
+        hours = high > MOST_MINUTES
         unit = 60 if hours else 1
-        high = math.ceil(minutes / step) * step / unit
-        low = math.floor((low_s or 0) / 60 / step) * step / unit
+        low, high = low / unit, high / unit
         if high == 1 and not hours:
             return self._say("wait_minute")
         form = "_up_to" if low == 0 else "_about" if low == high else ""
@@ -137,6 +137,17 @@ def script_words(language: Language) -> dict[str, str | dict[str, str]]:
             "Your place is kept; this page keeps trying."
         ),
     }
+
+
+def wait_steps(low_s: float, high_s: float) -> tuple[float, float]:
+    """Whole minutes, the low end rounded down and the high end up, in steps a person would use; 0 and 0 for less than
+    one. The words of a wait depend on nothing else.
+    """
+    if high_s < 60:
+        return 0, 0
+    minutes = high_s / 60
+    step = 30 if minutes > MOST_MINUTES else 5 if minutes > 20 else 1
+    return math.floor(low_s / 60 / step) * step, math.ceil(minutes / step) * step
 
 
 def _round(value: float) -> int:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
-from waitroom.store.batch import Batcher
+from waitroom.store.batch import Batcher, Waiter
 from waitroom.store.door import Door
 from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Renewal, Room
 
@@ -62,6 +62,12 @@ class Asking:
         if self._line.is_away:
             raise StoreUnavailable("enter: Redis is away")
         return await self._enters.ask(newcomer)
+
+    def put_newcomer(self, newcomer: Newcomer, waiter: Waiter[Entry | None]) -> None:
+        """`enter` without a task to wait in: `waiter` is told. Raises StoreUnavailable at once where Redis is away."""
+        if self._line.is_away:
+            raise StoreUnavailable("enter: Redis is away")
+        self._enters.put(newcomer, waiter)
 
     async def claim(self, claimant: Claimant, *, wait_s: float) -> Claimed:
         """Claim a called place; up to `wait_s` at the door. Raises StoreUnavailable."""

@@ -7,7 +7,7 @@ each other closely is the next one given a few milliseconds to grow.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 MOST = 200
 GATHER_S = 0.001
@@ -15,6 +15,18 @@ SMALL = 16
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Told = TypeVar("Told", contravariant=True)
+
+
+class Waiter(Protocol[Told]):
+    """Who is told the answer: a future, or what behaves like one and needs no task. One that is done, because nobody
+    waits any more, is not asked for.
+    """
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Told, /) -> None: ...
+    def set_exception(self, exception: Exception, /) -> None: ...
+    def cancel(self) -> object: ...
 
 
 class Batcher(Generic[Item, Answer]):
@@ -22,40 +34,44 @@ class Batcher(Generic[Item, Answer]):
 
     def __init__(self, run: Callable[[list[Item]], Awaitable[list[Answer]]]) -> None:
         self._run = run
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Item, Waiter[Answer]]] = []
         self._task: asyncio.Task[None] | None = None
         self._last_size = 0
         self._last_at = 0.0
 
     async def ask(self, item: Item) -> Answer:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self.put(item, future)
+        return await future
+
+    def put(self, item: Item, waiter: Waiter[Answer]) -> None:
+        """Ask without waiting: `waiter` is told."""
+        self._waiting.append((item, waiter))
         if self._task is None:
             self._task = asyncio.create_task(self._flush())
-        return await future
 
     async def _flush(self) -> None:
         try:
             while self._waiting:
                 await asyncio.sleep(GATHER_S if self._is_hasty() else 0)
                 batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                batch = [(item, future) for item, future in batch if not future.done()]
+                batch = [(item, waiter) for item, waiter in batch if not waiter.done()]
                 if not batch:
                     continue
                 self._last_size = len(batch)
                 try:
                     answers = await self._run([item for item, _ in batch])
                 except Exception as error:
-                    for _, future in batch:
-                        if not future.done():
-                            future.set_exception(error)
+                    for _, waiter in batch:
+                        if not waiter.done():
+                            waiter.set_exception(error)
                 else:
-                    for (_, future), answer in zip(batch, answers, strict=True):
-                        if not future.done():
-                            future.set_result(answer)
+                    for (_, waiter), answer in zip(batch, answers, strict=True):
+                        if not waiter.done():
+                            waiter.set_result(answer)
                 finally:
-                    for _, future in batch:
-                        future.cancel()
+                    for _, waiter in batch:
+                        waiter.cancel()
                 self._last_at = asyncio.get_running_loop().time()
         finally:
             self._task = None
@@ -66,7 +82,7 @@ class Batcher(Generic[Item, Answer]):
 
     async def close(self) -> None:
         """Whoever still waits is cancelled, also in a call that is under way."""
-        for _, future in self._waiting:
-            future.cancel()
+        for _, waiter in self._waiting:
+            waiter.cancel()
         if self._task is not None:
             self._task.cancel()

@@ -57,7 +57,8 @@ class Line:
         self._key_ids = key_ids
         self._fresh_store = fresh_store
         self.asking = Asking(self)
-        self.enter, self.claim, self.seat_end = self.asking.enter, self.asking.claim, self.asking.seat_end
+        self.enter, self.put_newcomer = self.asking.enter, self.asking.put_newcomer
+        self.claim, self.seat_end = self.asking.claim, self.asking.seat_end
         self._untold: list[Snapshot] = []
         self._proofs = Proofs()
         self._outbox = Outbox()
