@@ -126,6 +126,13 @@ class Snapshot:
             return "waiting"
         return "lapsed" if place < self.state.lapsed else "called"
 
+    def kept_until_ms(self, place: int, turn_held_ms: int) -> int | None:
+        """Until when a called place is kept, in Redis time, if claims can succeed from now on; None if unknown."""
+        called_ms = self.table.called_at(place)
+        if called_ms is None or place < self.state.lapsed:
+            return None
+        return max(self.now_ms, self.now_ms + called_ms + turn_held_ms - self.state.usable_ms)
+
     def ahead(self, place: int) -> int:
         return self.table.ahead(self.state.front, place)
 

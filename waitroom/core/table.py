@@ -82,6 +82,12 @@ class Table:
         index = bisect_right(calls, usable_ms - turn_held_ms, key=lambda call: call[0])
         return calls[index - 1][2] if index else 0
 
+    def called_at(self, place: int) -> int | None:
+        """When a place was called, by the clock that runs while claims could succeed; None if that is not remembered.
+        What `lapsed_below` goes by: up to an epoch later than the very moment.
+        """
+        return next((usable_ms for usable_ms, _, front in self.facts.calls if front > place), None)
+
     def with_facts(self, facts: Facts) -> "Table":
         """The same counts, with news of the recent past."""
         table = copy(self)

@@ -100,6 +100,7 @@ class PageFacts:
     opens_at: str | None = None
     closes_at: str | None = None
     at_close: str | None = None
+    kept_until_ms: int | None = None
     server_time_ms: int
 
 

@@ -1,0 +1,135 @@
+"""Every state of the page as somebody meets it: for the pictures, and for the tests that have to hold in each.
+
+The page is the gateway's own; what the line says is written here, and no server is needed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from playwright.async_api import Page, Route
+
+from waitroom.core.errors import OriginFailure
+from waitroom.core.settings import Settings
+from waitroom.edge.languages import Language
+from waitroom.edge.pages import PageFacts, Pages, members
+from waitroom.edge.problems import Answer, Asked, Problems
+
+SHOP = "https://shop.test"
+PATH = "/phones/kestrel-9"
+SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})
+HIDDEN = "Object.defineProperty(document, 'hidden', { get: () => true })"
+BLOCKED = "Object.defineProperty(navigator, 'cookieEnabled', { get: () => false })"
+FIRST_SEEN = "sessionStorage.setItem('waitroom:first:4711', '3100')"
+FIGURES: Mapping[str, Any] = {
+    "number": 4711,
+    "position": 1204,
+    "ahead": 1203,
+    "waiting": 5310,
+    "rate_per_min": 120.0,
+    "wait_low_s": 560.0,
+    "wait_high_s": 700.0,
+    "next_poll_s": 20.0,
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`seconds` from now are the lobby, the opening and the end of the sale. `script` runs before the page's own."""
+
+    state: str = "waiting"
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    lobby_s: float | None = None
+    opens_s: float | None = None
+    script: str = ""
+    scripts: bool = True
+    offline: bool = False
+    answer: Callable[[Problems, Asked], Answer] | None = None
+
+    def facts(self) -> PageFacts:
+        now = datetime.now(UTC)
+        times = {
+            name: (now + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+            for name, seconds in (("lobby_at", self.lobby_s), ("opens_at", self.opens_s))
+            if seconds is not None
+        }
+        known = {**FIGURES, **self.figures, **times}
+        return PageFacts(state=self.state, target=PATH, server_time_ms=int(now.timestamp() * 1000), **known)
+
+
+def without(*names: str) -> dict[str, None]:
+    return dict.fromkeys(names)
+
+
+PLACELESS = without("position", "ahead", "wait_low_s", "wait_high_s", "rate_per_min")
+SCENES: Mapping[str, Scene] = {
+    "before": Scene("before", {**PLACELESS, **without("number", "waiting")}, lobby_s=2652, opens_s=3552),
+    "lobby": Scene("lobby", {**PLACELESS, "waiting": 12_480}, lobby_s=-300, opens_s=599),
+    "drawn": Scene("lobby", {**without("wait_low_s", "wait_high_s", "rate_per_min"), "place": 1203, "waiting": 12_480},
+                   lobby_s=-850, opens_s=48),
+    "waiting": Scene(script=FIRST_SEEN),
+    "waiting-scarce": Scene(figures={"stock": 300}, script=FIRST_SEEN),
+    "waiting-slower": Scene(figures={"change": "slower", "wait_low_s": 1900.0, "wait_high_s": 3400.0, "rate_per_min": 30.0}),
+    "waiting-message": Scene(figures={"message": "Blue is sold out. Graphite and silver are still there."}),
+    "waiting-hours": Scene(figures={"position": 184_220, "ahead": 184_219, "waiting": 240_118, "wait_low_s": 9000.0, "wait_high_s": 12_400.0, "rate_per_min": 600.0}),
+    "waiting-without-scripts": Scene(scripts=False),
+    "offline": Scene(script=FIRST_SEEN, offline=True),
+    "called": Scene("called", {**PLACELESS, "position": 1}),
+    "called-away": Scene("called", {**PLACELESS, "position": 1}, script=HIDDEN),
+    "held": Scene("held", {"message": "We are restocking. Back at a quarter past nine.", **without("wait_low_s", "wait_high_s", "rate_per_min")}),
+    "lapsed": Scene("lapsed", PLACELESS),
+    "left": Scene("left", PLACELESS),
+    "sold-out": Scene("sold_out", PLACELESS),
+    "closed": Scene("closed", PLACELESS),
+    "no-cookies": Scene(script=BLOCKED),
+    "store-away": Scene(answer=lambda problems, asked: problems.store_away(asked, server_time_ms=now_ms())),
+    "retry": Scene(answer=lambda problems, asked: problems.retry(asked, server_time_ms=now_ms())),
+    "shop-broken": Scene(answer=lambda problems, asked: problems.origin_failed(asked, OriginFailure("refused"))),
+    "nothing-sent": Scene(answer=lambda problems, asked: problems.nothing_sent(asked, None, enter_url="/")),
+    "no-cookies-kept": Scene(answer=lambda problems, asked: problems.no_cookies(asked)),
+    "frame": Scene(answer=lambda problems, asked: problems.frame(asked)),
+}  # fmt: skip
+
+
+class Stage:
+    """Shows scenes in a browser's page."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.pages = Pages(settings)
+        self.problems = Problems(settings, self.pages)
+
+    async def show(self, page: Page, scene: Scene, *, language: str = "en") -> None:
+        """Open the scene, and wait until its script has run."""
+        facts = scene.facts()
+        spoken = self.pages.languages[language]
+
+        async def answer(route: Route) -> None:
+            path = route.request.url.removeprefix(SHOP)
+            if path.startswith("/-/"):
+                await route.fulfill(body=b"{%b}" % members(scene.facts()), content_type="application/json")
+            else:
+                await self._document(route, scene, facts, spoken)
+
+        await page.unroute_all()
+        await page.route(f"{SHOP}/**", answer)
+        if scene.script:
+            await page.add_init_script(scene.script)
+        await page.goto(SHOP + PATH)
+        if scene.offline:
+            await page.context.set_offline(True)
+            await page.locator("#lost").wait_for()
+
+    async def _document(self, route: Route, scene: Scene, facts: PageFacts, language: Language) -> None:
+        if scene.answer is None:
+            headers, body = self.pages.waiting(facts, language, gzip=False)
+            status = 503
+        else:
+            asked = Asked(html=True, gzip=False, safe=True, request_id="4f1c02", accept_language=language.tag.encode())
+            status, headers, body = scene.answer(self.problems, asked)
+        fields = {name.decode(): value.decode() for name, value in headers}
+        await route.fulfill(status=status, headers=fields, body=body)
+
+
+def now_ms() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000)
