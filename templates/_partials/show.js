@@ -20,8 +20,12 @@ const optional = (id, value, text) => {
   element.parentNode.hidden = value === null || value === undefined;
   if (!element.parentNode.hidden) put(id, text(value));
 };
-const MOMENT = { weekday: "long", day: "numeric", month: "long", hour: "numeric", minute: "2-digit", timeZoneName: "short" };
-const view = () => (facts.state === "lobby" && typeof facts.position === "number" ? "drawn" : facts.state);
+const DAY = { weekday: "long", day: "numeric", month: "long" };
+const HOUR = { hour: "numeric", minute: "2-digit", timeZoneName: "short" };
+const view = () => {
+  if (facts.state === "lobby" && typeof facts.position === "number") return "drawn";
+  return facts.state === "called" && document.hidden ? "called-away" : facts.state;
+};
 const section = (of) => document.querySelector('.say [data-for="' + of + '"]');
 const heading = () => section(view()).querySelector("h1").textContent;
 const sentences = (of) => heading() + ". " + section(of).querySelector(".lead").textContent;
@@ -45,7 +49,8 @@ const setView = (to) => {
 };
 const show = () => {
   const now = view();
-  const changed = body.dataset.state !== now;
+  const was = body.dataset.state;
+  const changed = was !== now;
   setView(now);
   if (at("to") && !at("to").value) at("to").value = facts.target || location.pathname + location.search;
   if (facts.position !== null && at("position")) {
@@ -65,10 +70,10 @@ const show = () => {
   const isNews = news !== "" && at("change") && at("change").textContent !== news;
   box("change", news);
   box("scarce", typeof facts.stock === "number" && ahead >= facts.stock ? words.scarce : "");
-  const kept = facts.state === "called" && document.hidden && facts.kept_until;
+  const kept = now === "called-away" && facts.kept_until;
   box("kept", kept && fill(words.kept, { time: time(kept, { timeStyle: "short" }) }));
   const moment = counted();
-  if (moment) put("moment", time(moment, MOMENT));
+  if (moment) put("moment", time(moment, new Date(moment).toDateString() === new Date().toDateString() ? HOUR : { ...DAY, ...HOUR }));
   const form = words["title_" + now];
   document.title = form ? fill(form, values()) : heading() + " · " + body.dataset.shop;
   const text = now === "waiting" ? fill(words.spoken_waiting, values()) : sentences(now);
@@ -78,7 +83,7 @@ const show = () => {
     speak((isNews ? news + " " : "") + text, changed || isNews);
     if (said === text) spokenAt = facts.position;
   }
-  if (changed && facts.state === "called") ring();
+  if (facts.state === "called" && !/^called/.test(was)) ring();
   tick();
 };
 const showLost = () => {

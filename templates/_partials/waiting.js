@@ -181,6 +181,7 @@ const now = () => {
   }
 };
 document.addEventListener("visibilitychange", () => {
+  if (view() !== body.dataset.state) show();
   if (document.hidden) return quit && quit();
   lead(true);
   return now();

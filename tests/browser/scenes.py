@@ -42,6 +42,7 @@ class Scene:
     figures: Mapping[str, Any] = field(default_factory=dict)
     lobby_s: float | None = None
     opens_s: float | None = None
+    kept_s: float | None = None
     script: str = ""
     scripts: bool = True
     offline: bool = False
@@ -55,6 +56,8 @@ class Scene:
             if seconds is not None
         }
         known = {**FIGURES, **self.figures, **times}
+        if self.kept_s is not None:
+            known["kept_until_ms"] = int((now.timestamp() + self.kept_s) * 1000)
         return PageFacts(state=self.state, target=PATH, server_time_ms=int(now.timestamp() * 1000), **known)
 
 
@@ -70,14 +73,20 @@ SCENES: Mapping[str, Scene] = {
                    lobby_s=-850, opens_s=48),
     "waiting": Scene(script=FIRST_SEEN),
     "waiting-scarce": Scene(figures={"stock": 300}, script=FIRST_SEEN),
-    "waiting-slower": Scene(figures={"change": "slower", "wait_low_s": 1900.0, "wait_high_s": 3400.0, "rate_per_min": 30.0}),
+    "waiting-slower": Scene(
+        figures={"change": "slower", "wait_low_s": 1900.0, "wait_high_s": 3400.0, "rate_per_min": 30.0}
+    ),
     "waiting-message": Scene(figures={"message": "Blue is sold out. Graphite and silver are still there."}),
-    "waiting-hours": Scene(figures={"position": 184_220, "ahead": 184_219, "waiting": 240_118, "wait_low_s": 9000.0, "wait_high_s": 12_400.0, "rate_per_min": 600.0}),
+    "waiting-hours": Scene(
+        figures={"position": 184_220, "ahead": 184_219, "waiting": 240_118,
+                 "wait_low_s": 9000.0, "wait_high_s": 12_400.0, "rate_per_min": 600.0}
+    ),
     "waiting-without-scripts": Scene(scripts=False),
     "offline": Scene(script=FIRST_SEEN, offline=True),
     "called": Scene("called", {**PLACELESS, "position": 1}),
-    "called-away": Scene("called", {**PLACELESS, "position": 1}, script=HIDDEN),
-    "held": Scene("held", {"message": "We are restocking. Back at a quarter past nine.", **without("wait_low_s", "wait_high_s", "rate_per_min")}),
+    "called-away": Scene("called", {**PLACELESS, "position": 1}, script=HIDDEN, kept_s=480),
+    "held": Scene("held", {"message": "We are restocking. Back at a quarter past nine.",
+                           **without("wait_low_s", "wait_high_s", "rate_per_min")}),
     "lapsed": Scene("lapsed", PLACELESS),
     "left": Scene("left", PLACELESS),
     "sold-out": Scene("sold_out", PLACELESS),

@@ -205,3 +205,12 @@ def test_a_place_lapses_when_turn_held_has_passed_on_the_clock_of_usable_time() 
 
     assert [table.lapsed_below(usable, 600) for usable in (1599, 1600, 2599, 2600)] == [0, 10, 10, 40]
     assert EMPTY.lapsed_below(10**9, 600) == 0
+
+
+def test_a_called_place_is_kept_for_as_long_as_the_turn_is_held() -> None:
+    calls = ((1_000, 50_000, 10), (2_000, 51_000, 30))
+    table = Table(start=0, end=0, exact=b"", counts=(), facts=Facts(calls=calls))
+
+    assert [table.called_at(place) for place in (0, 9, 10, 29, 30)] == [1_000, 1_000, 2_000, 2_000, None]
+    assert table.lapsed_below(2_000 + 600, 600) == 30
+    assert table.lapsed_below(2_000 + 599, 600) == 10

@@ -170,7 +170,7 @@ class OwnRoutes:
         asked = request.asked()
         forget = self.desk.forget(secure=request.secure)
         if asked.html:
-            await request.answer(see_other(b"/"), *forget)
+            await request.answer(self.problems.left(asked, server_time_ms=int(self.line.now_ms())), *forget)
         else:
             await self.routes.say(request, self.status.facts(gone), *forget)
 

@@ -28,14 +28,14 @@ from waitroom.edge.words import Words, wait_steps
 PLACED = ("before", "lobby", "drawn", "waiting", "called", "held", "lapsed", "sold_out", "closed", "left")
 PLACELESS = ("away", "retry")
 ENDS = ("sold_out", "closed")
-AFTER_OPENING = ("waiting", "called", "held", "lapsed", "left", *ENDS)
+AFTER_OPENING = ("waiting", "called", "called-away", "held", "lapsed", "left", *ENDS)
 REACH: Mapping[str, tuple[str, ...]] = {
     "before": ("before", "lobby", "drawn", *AFTER_OPENING),
     "lobby": ("lobby", "drawn", *AFTER_OPENING),
     "drawn": ("drawn", *AFTER_OPENING),
     **dict.fromkeys(("waiting", "called", "held"), AFTER_OPENING),
 }
-"""Where a page gets to without a reload; without a row, to the ends alone."""
+"""Where a page gets to without a reload; without a row, to the ends alone. `called-away`: called, and nobody looks."""
 SCRIPTS = ("figures", "countdown", "show", "bell", "tabs", "waiting")
 """The page's script is these, in this order, in one scope of their own."""
 RETRY_S = 5
@@ -77,7 +77,7 @@ class PageFacts:
     `target` is the path to go to when let in; without one it is the page's own address.
     Of a sale: `phase` is `before`, `lobby`, `drawn`, `open`, `draining`, `closed` or `sold_out`, the times are ISO 8601
     in UTC, `at_close` is `drain` or `stop`, `place` is known from the draw on; all None without one. `stock` is None
-    where nobody told it.
+    where nobody told it. `kept_until_ms` is known of a turn that has come.
     """
 
     state: str
@@ -283,7 +283,7 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         wait = b'{"low":%b,"high":%b}' % (json_number(facts.wait_low_s or 0), json_number(facts.wait_high_s))
     return (
         b'"state":"%b","number":%b,"position":%b,"ahead":%b,"waiting":%b,"rate_per_min":%b,"wait_s":%b,'
-        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"place":%b,%b,"server_time":"%b"'
+        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"place":%b,%b,%b"server_time":"%b"'
     ) % (
         facts.state.encode(),
         json_number(facts.number),
@@ -298,6 +298,7 @@ def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
         b"null" if facts.change is None else b'"%b"' % facts.change.encode(),
         json_number(facts.place),
         sale_members(facts),
+        b"" if facts.kept_until_ms is None else b'"kept_until":"%b",' % iso_time(facts.kept_until_ms),
         iso_time(facts.server_time_ms),
     )
 

@@ -184,6 +184,11 @@ class Problems:
         """A token this worker cannot verify yet. The caller sets no cookie, so that no place is lost."""
         return self._placeless(asked, "retry", "retry", server_time_ms)
 
+    def left(self, asked: Asked, *, server_time_ms: int) -> Answer:
+        """Who gave the place back by the page's form: it is so, and how to come back."""
+        facts = PageFacts(state="left", server_time_ms=server_time_ms)
+        return Answer(200, *self._pages.waiting(facts, self._language(asked), gzip=asked.gzip))
+
     def no_cookies(self, asked: Asked, *, href: str = "/") -> Answer:
         return self._either(asked, "no-cookies", href=href, action=N_("Try again"))
 

@@ -1,5 +1,6 @@
 """What the line says to one visitor: the facts of the page and of `GET status`. Memory only: no Redis, no template."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wait_range
@@ -125,7 +126,9 @@ class Status:
         if holds is Holds.CALLED:
             state = "held" if shared.state == "held" else "called"
             hold_s = PAUSED_HOLD_S if state == "held" else 0
-            return self._bare(state, target, ticket, message=shared.message, position=1, next_poll_s=1.0, hold_s=hold_s)
+            turn = self._bare(state, target, ticket, message=shared.message, position=1, next_poll_s=1.0, hold_s=hold_s)
+            until_ms = shared.snapshot.kept_until_ms(ticket.number, self.line.settings.turn_held)
+            return turn if state == "held" else replace(turn, kept_until_ms=until_ms)
         ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
         if first and not (wait is not None and wait[0] < SOON_S):
             poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)

@@ -127,7 +127,7 @@ def script_words(language: Language) -> dict[str, str | dict[str, str]]:
         "spoken_waiting": _("You are number {position} in line. Estimated wait: {wait}."),
         "stock": _("about {n}"),
         "scarce": _("More people are ahead of you than there are left: it may be sold out before your turn."),
-        "kept": _("Your turn is kept for you until {time}. You are let in as soon as you come back to this page."),
+        "kept": _("Your turn is kept until {time}."),
         "lost_offline": _(
             "You are offline. These are the last figures, from {time}. "
             "Your place is kept, and this page goes on by itself."
