@@ -20,10 +20,9 @@ DRAWN = Record(
     source=ANNOUNCED["source"],
     commitment=commitment_of(SEED, **ANNOUNCED),
     drawn_at="2026-01-01T12:14:00.000Z",
-    first=10,
-    end=500,
+    numbers=500,
     left_out=((100, 200), (300, 310)),
-    people=380,
+    people=390,
     note="7 12 31",
     seed=SEED.hex(),
 )
@@ -34,10 +33,9 @@ CHANGED: dict[str, Any] = {
     "opened_at": "2026-01-01T12:00:00.001Z",
     "commitment": "0" * 64,
     "drawn_at": "2026-01-01T12:14:00.001Z",
-    "first": 11,
-    "end": 501,
+    "numbers": 501,
     "left_out": [[101, 200], [300, 310]],
-    "people": 381,
+    "people": 391,
     "note": "7 12 32",
     "seed": "02" * 32,
     "checksum": "0" * 64,
@@ -56,7 +54,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
 
 
 def test_before_the_draw_there_is_nothing_but_the_announcement() -> None:
-    announced = replace(DRAWN, drawn_at=None, first=None, end=None, left_out=None, people=None, note=None, seed=None)
+    announced = replace(DRAWN, drawn_at=None, numbers=None, left_out=None, people=None, note=None, seed=None)
     members = json.loads(announced.to_json())
 
     assert {name for name, value in members.items() if value is not None} == {"version", "commitment", *ANNOUNCED}
@@ -105,7 +103,7 @@ def test_a_note_without_a_source_is_found() -> None:
         ("people", -1),
         ("people", True),
         ("people", 1.0),
-        ("end", 1 << 32),
+        ("numbers", (1 << 32) - 1),
         ("left_out", [[1]]),
         ("left_out", [[5, 5]]),
         ("left_out", {"1": 2}),

@@ -52,7 +52,7 @@ def read_text(source: str) -> str:
 def is_drawn(record: Record, number: int) -> bool:
     """Whether a number has a drawn place."""
     lobby = record.lobby
-    return lobby.first <= number < lobby.end and lobby.index(number) < lobby.people
+    return number < lobby.numbers and lobby.index(number) < lobby.people
 
 
 def report(record: Record, number: int | None, place: int | None, *, compared: bool) -> list[str]:

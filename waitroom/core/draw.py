@@ -6,7 +6,7 @@ people as for ten. deploy/draw.md writes it down byte for byte, with examples th
     seed        HMAC-SHA256(signing key, packed(version, room, generation, nonce))    secret until the draw
     commitment  SHA-256(packed(version, room, generation, source, opened at, seed))   public when the lobby opens
     key         SHA-256(packed(seed, people, note))                                   fixed by the draw
-    place       first + permute(key, people, index)
+    place       permute(key, people, index)
 
 `packed` puts the length before each part, so that no two lists of parts read alike. `index` counts the people of the
 lobby in the order of their numbers (`Lobby`).
@@ -81,17 +81,16 @@ def _draw(key: bytes, turn: int, value: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Lobby:
-    """Whose places are drawn: the numbers first … end − 1, but for those in `left_out`, ranges of numbers that nobody
+    """Whose places are drawn: the numbers 0 … numbers − 1, but for those in `left_out`, ranges of numbers that nobody
     has because Redis lost its memory in the lobby. Half-open, in order, apart.
     """
 
-    first: int
-    end: int
+    numbers: int
     left_out: tuple[tuple[int, int], ...] = ()
 
     @property
     def people(self) -> int:
-        return self.end - self.first - self._missing_below(self.end)
+        return self.numbers - self._missing_below(self.numbers)
 
     def index(self, number: int) -> int:
         """How many people of the lobby came before a number, if somebody has it.
@@ -101,7 +100,7 @@ class Lobby:
         below = self._missing_below(number)
         if any(start <= number < stop for start, stop in self.left_out):
             return self.people + below
-        return number - self.first - below
+        return number - below
 
     def _missing_below(self, number: int) -> int:
         return sum(min(number, stop) - start for start, stop in self.left_out if start < number)
@@ -110,32 +109,30 @@ class Lobby:
 class Places:
     """The places of a lobby that was drawn. Those computed are remembered: the next poll costs a look-up."""
 
-    __slots__ = ("_end", "_first", "_key", "_known", "_lobby", "_people")
+    __slots__ = ("_key", "_known", "_lobby", "_numbers", "_people")
 
     def __init__(self, lobby: Lobby, *, seed: bytes, note: str) -> None:
-        self._lobby, self._first, self._end = lobby, lobby.first, lobby.end
-        self._people = lobby.people
+        self._lobby, self._numbers, self._people = lobby, lobby.numbers, lobby.people
         self._key = key_of(seed, self._people, note)
-        self._known = array("I", bytes(4 * min(self._end - self._first, MOST_REMEMBERED)))
+        self._known = array("I", bytes(4 * min(self._numbers, MOST_REMEMBERED)))
 
     def of(self, number: int) -> int:
-        """The place of a number. Who is not of the lobby has the number for a place: behind it, or from before it."""
-        if not self._first <= number < self._end:
+        """The place of a number. Whoever came after the draw has the number for a place, behind the lobby."""
+        if number >= self._numbers:
             return number
-        offset = number - self._first
-        if offset < MOST_REMEMBERED:
-            known = self._known[offset]
+        if number < MOST_REMEMBERED:
+            known = self._known[number]
             if known:
-                return self._first + known - 1
-        place = self._compute(number)
-        if offset < MOST_REMEMBERED and place < 0xFFFF_FFFF:
-            self._known[offset] = place + 1
-        return self._first + place
+                return known - 1
+            place = self._compute(number)
+            self._known[number] = place + 1
+            return place
+        return self._compute(number)
 
     @property
     def empty(self) -> tuple[int, int]:
         """Places that nobody has, as a half-open range: those of the numbers left out."""
-        return self._first + self._people, self._end
+        return self._people, self._numbers
 
     def _compute(self, number: int) -> int:
         index = self._lobby.index(number)

@@ -8,7 +8,7 @@ JSON, one object, all members always there; before the draw those that it makes 
     source       where the note will come from, named beforehand; "" for none
     commitment   64 hexadecimal digits
     drawn_at     when it was fixed who takes part; ISO 8601 in UTC
-    first, end   the numbers first … end − 1 take part
+    numbers      the numbers 0 … numbers − 1 take part
     left_out     ranges of them that nobody has: [[from, to], …], `to` not included
     people       how many take part
     note         "" without a source; null until it is known
@@ -30,7 +30,7 @@ from waitroom.core.draw import VERSION, Lobby, Places, commitment_of, packed
 
 LONGEST = 1 << 20
 MOST_LEFT_OUT = 1000
-MOST_NUMBERS = 1 << 32
+MOST_NUMBERS = (1 << 32) - 1
 LONGEST_TEXT = 2000
 HEX = re.compile("[0-9a-f]{64}")
 
@@ -46,8 +46,7 @@ class Record:
     source: str
     commitment: str
     drawn_at: str | None = None
-    first: int | None = None
-    end: int | None = None
+    numbers: int | None = None
     left_out: tuple[tuple[int, int], ...] | None = None
     people: int | None = None
     note: str | None = None
@@ -56,7 +55,7 @@ class Record:
     @property
     def is_drawn(self) -> bool:
         """Whether places follow from it."""
-        return None not in (self.drawn_at, self.first, self.end, self.left_out, self.people, self.note, self.seed)
+        return None not in (self.drawn_at, self.numbers, self.left_out, self.people, self.note, self.seed)
 
     @property
     def checksum(self) -> str | None:
@@ -75,9 +74,9 @@ class Record:
     @property
     def lobby(self) -> Lobby:
         """Who takes part. Raises ValueError before the draw."""
-        if self.first is None or self.end is None or self.left_out is None:
+        if self.numbers is None or self.left_out is None:
             raise ValueError("the draw has not been made yet")
-        return Lobby(self.first, self.end, self.left_out)
+        return Lobby(self.numbers, self.left_out)
 
     def places(self) -> Places:
         """Raises ValueError before the draw."""
@@ -126,7 +125,7 @@ def fits(name: str, value: Any) -> bool:
             return isinstance(value, str) and len(value) <= LONGEST_TEXT
         case "seed" | "checksum":
             return isinstance(value, str) and HEX.fullmatch(value) is not None
-        case "first" | "end" | "people":
+        case "numbers" | "people":
             return is_number(value)
     return isinstance(value, list) and len(value) <= MOST_LEFT_OUT and all(map(is_range, value))
 
@@ -154,8 +153,8 @@ def contradictions(record: Record, checksum: str | None) -> Iterator[str]:
                 "The seed, with room, generation, source and opened_at, does not give the commitment: this is not the "
                 "draw that was announced."
             )
-    if record.left_out is not None and record.first is not None and record.end is not None:
-        bounds = [record.first, *(bound for pair in record.left_out for bound in pair), record.end]
+    if record.left_out is not None and record.numbers is not None:
+        bounds = [*(bound for pair in record.left_out for bound in pair), record.numbers]
         if bounds != sorted(bounds):
             yield "The numbers left out are not in order, or not among those that take part."
         elif record.people != record.lobby.people:
