@@ -43,6 +43,9 @@ EVENTS: Final[Mapping[str, str]] = {
     "store_adopted": "a Redis that restarted was taken over",
     "room_created": "a new room",
     "limits_changed": "the environment's limits were put in force",
+    "phase_changed": "a sale came to another phase",
+    "sale_changed": "the environment's schedule was put in force",
+    "sale_kept": "the environment's schedule was not put in force: why",
     "sync_failed": "an error in a worker's sync; the next one follows",
     # requests
     "request_refused": "a request that cannot be read or is not allowed",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from waitroom.core.meter import Limits, Meter
+from waitroom.core.schedule import NO_SALE, Sale, read_sale
 from waitroom.core.table import EMPTY, Table
 
 Standing = Literal["waiting", "called", "lapsed"]
@@ -37,6 +38,7 @@ class State:
     changed_ms: int
     change: str
     fields: Mapping[str, str]
+    sale: Sale = NO_SALE
 
     @property
     def adoption(self) -> tuple[str, tuple[int, int]]:
@@ -71,6 +73,7 @@ def read_state(fields: Mapping[str, str]) -> State:
         changed_ms=int(fields.get("changed", "0")),
         change=fields.get("change", ""),
         fields=fields,
+        sale=read_sale(fields),
     )
 
 

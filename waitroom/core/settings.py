@@ -48,6 +48,9 @@ from waitroom.core.parse import (
     split_list,
 )
 from waitroom.core.redis_url import parse_redis_url
+from waitroom.core.sale_changes import LEAD_BOUNDS_MS
+from waitroom.core.schedule import Schedule, schedule_of
+from waitroom.core.times import When, parse_lobby, parse_moment, parse_when
 
 __all__ = ["Bypass", "Listen", "Network", "Origin", "Rate", "Settings"]
 
@@ -158,6 +161,22 @@ class Settings(BaseModel):
         "0", "Only count who would have been queued, and let everybody through: `1`, or `0`."
     )
 
+    opens_at: Annotated[int | None, BeforeValidator(parse_moment)] = setting(
+        "", "When the sale opens: `2026-12-01 10:00 Europe/Berlin`, or ISO 8601 with an offset; without it no sale."
+    )
+    lobby_at: Annotated[When, BeforeValidator(parse_lobby)] = setting(
+        "15m", "When the lobby opens: a time, or how long before the opening; `0` is no lobby, and no draw."
+    )
+    closes_at: Annotated[When | None, BeforeValidator(parse_when)] = setting(
+        "", "When the sale closes: a time, or how long after the opening; never if unset."
+    )
+    at_close: Literal["drain", "stop"] = setting(
+        "drain", "What closing means to people in line: `drain` (they still get a turn) or `stop`."
+    )
+    draw_lead: Annotated[DurationMs, within(*LEAD_BOUNDS_MS)] = setting(
+        "60s", "How long before the opening the lobby's places are drawn."
+    )
+
     order_routes: Annotated[str, AfterValidator(check_routes)] = setting(
         "",
         "Requests that place an order, like `POST /checkout/confirm key=form:basket_id success=location:/thanks/*`; "
@@ -245,6 +264,11 @@ class Settings(BaseModel):
         return quote(unquote(self.guard[0].partition("*")[0]))
 
     @property
+    def schedule(self) -> Schedule | None:
+        """The sale's times, if there is one."""
+        return schedule_of(self)
+
+    @property
     def burst_now(self) -> float:
         return self.burst if self.burst is not None else max(1.0, self.rate.per_s)
 
@@ -278,6 +302,10 @@ class Settings(BaseModel):
                 f"WAITROOM_SESSION_MAX ({duration_text(self.session_max)}) is shorter than WAITROOM_SESSION_IDLE "
                 f"({duration_text(self.session_idle)}); raise it, or set it to 0 for no limit"
             )
+        if self.schedule is not None:
+            yield from (f"WAITROOM_OPENS_AT, _LOBBY_AT, _CLOSES_AT: {fault}" for fault in self.schedule.faults())
+        elif self.closes_at is not None:
+            yield f"WAITROOM_CLOSES_AT ({self.closes_at}) is set without WAITROOM_OPENS_AT: there is no sale to close"
         if self.public_url is not None and self.cookie_domain is not None:
             host = urlsplit(self.public_url).hostname or ""
             if host != self.cookie_domain and not host.endswith("." + self.cookie_domain):

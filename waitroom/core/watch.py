@@ -135,7 +135,7 @@ class Watch:
         soon = self._soon(snapshot, at_door)
         self._judge_cohort(snapshot, at_door)
         front = state.front
-        if now_ms - state.gap_ms >= SETTLE_MS and complete > front:
+        if now_ms - state.gap_ms >= SETTLE_MS and complete > front and state.sale.may_admit:
             now = RoomNow(
                 now_us=snapshot.now_us,
                 limits=state.limits,

@@ -13,7 +13,18 @@ from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.batch import Batcher, Waiter
 from waitroom.store.door import Door
-from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Renewal, Room
+from waitroom.store.room import (
+    AdoptNeeded,
+    Claimant,
+    Claimed,
+    Entry,
+    GenerationGone,
+    Newcomer,
+    PhaseDue,
+    Renewal,
+    Room,
+)
+from waitroom.store.sale import Selling
 
 TRIES = 3
 
@@ -29,6 +40,8 @@ class View(Protocol):
     def settings(self) -> Settings: ...
     @property
     def snapshot(self) -> Snapshot | None: ...
+    @property
+    def selling(self) -> Selling: ...
     @property
     def is_away(self) -> bool: ...
     @property
@@ -94,17 +107,21 @@ class Asking:
 
     async def _patiently(self, what: str, call: Callable[[], Awaitable[list[Answer]]]) -> list[Answer]:
         """Up to three tries, each after another sync: the call carries an id, so a try that was executed and lost its
-        answer is not executed again. While Redis is ill nothing is tried before a round of the loop went well. Raises
-        StoreUnavailable.
+        answer is not executed again. While Redis is ill nothing is tried before a round of the loop went well. Where a
+        change of phase is due it is latched first. Raises StoreUnavailable.
         """
         last = StoreUnavailable(f"{what}: Redis is ill")
         for _ in range(TRIES):
             try:
                 if self._line.is_well:
+                    try:
+                        return await call()
+                    except PhaseDue:
+                        await self._line.selling.latch()
                     return await call()
             except StoreUnavailable as error:
                 last = error
-            except (AdoptNeeded, GenerationGone) as error:
+            except (AdoptNeeded, GenerationGone, PhaseDue) as error:
                 last = StoreUnavailable(f"{what}: {type(error).__name__}")
             if self._line.is_away:
                 break

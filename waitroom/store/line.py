@@ -6,6 +6,7 @@ per change.
 
 import asyncio
 import contextlib
+import math
 import random
 import secrets
 import time
@@ -21,6 +22,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, write_limits
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
+from waitroom.core.schedule import NO_SALE, Phase, Sale
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.asking import Asking
@@ -30,9 +32,11 @@ from waitroom.store.held import HeldPolls
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
 from waitroom.store.room import AdoptNeeded, GenerationGone, Room
+from waitroom.store.sale import Selling
 
 FINDINGS_S = 5.0
 AWAY_S = 2.0
+SHORTEST_S = 0.02
 CREATE_WAIT_MS = 2_000
 PROVISIONAL_MS = 30_000
 
@@ -56,6 +60,8 @@ class Line:
         self._findings_told_at = 0.0
         self._key_ids = key_ids
         self._fresh_store = fresh_store
+        self.selling = Selling(self)
+        self.sell_out, self.set_stock = self.selling.sell_out, self.selling.set_stock
         self.asking = Asking(self)
         self.enter, self.put_newcomer = self.asking.enter, self.asking.put_newcomer
         self.claim, self.seat_end = self.asking.claim, self.asking.seat_end
@@ -153,7 +159,20 @@ class Line:
             async with asyncio.timeout(1.0):
                 await self._moved.wait()
 
+    def phase(self) -> Phase | None:
+        """The phase of the sale in force now; None without one. Before the first snapshot, as the settings have it."""
+        now_ms = self.now_ms()
+        if self.snapshot is not None:
+            return self.snapshot.state.sale.phase(now_ms)
+        return None if self.settings.schedule is None else "before"
+
     # The loop.
+
+    def _due_in_s(self) -> float:
+        """Until a change of phase is due: all workers look at that moment, so that all know of it at once."""
+        sale = self.snapshot.state.sale if self.snapshot else NO_SALE
+        wait_ms = sale.due_ms - self.now_ms()
+        return wait_ms / 1000 if sale.due_ms and self.is_well and wait_ms > -1000 else math.inf
 
     async def _run(self) -> None:
         # Python 3.11's wait_for, in which the client sends, may swallow a cancellation: the flag ends the loop then.
@@ -166,13 +185,16 @@ class Line:
                     self._say(repr(error))
                     log.exception("sync_failed", room=self.settings.room)
             spent = time.monotonic() - started
-            await asyncio.sleep(max(0.02, self._circuit.next_in_s(random.random()) - spent))  # noqa: S311
+            pause_s = self._circuit.next_in_s(random.random()) - spent  # noqa: S311
+            await asyncio.sleep(max(SHORTEST_S, min(pause_s, self._due_in_s())))
 
     async def _round(self) -> None:
         """One turn of the loop. What it raises is a fault of ours, also on the way back from a loss."""
         try:
             await self._sync()
             await self._apply_environment()
+            if await self.selling.settle():
+                await self._sync()
             if self.snapshot is not None and self.snapshot.is_holder:
                 await self._holder.attend(self.snapshot)
             await self.asking.door.ask()
@@ -244,7 +266,8 @@ class Line:
     def _wake(self, before: Snapshot, after: Snapshot) -> None:
         """Answer the held polls of those for whom something changed."""
         old, new = before.state, after.state
-        if (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms):
+        is_other_line = (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms)
+        if is_other_line or is_other_sale(old.sale, new.sale):
             self.held.wake_all()
         elif new.front > old.front:
             self.held.wake(old.front, new.front)
@@ -257,7 +280,8 @@ class Line:
                 log.warning("store_adopted", room=self.settings.room)
             else:
                 wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
-                if await self.room.create(limits_of(self.settings), wait_ms=wait_ms) == "ok":
+                limits, sale = limits_of(self.settings), self.selling.first_fields()
+                if await self.room.create(limits, sale, wait_ms=wait_ms) == "ok":
                     log.info("room_created", room=self.settings.room)
             # Not away: whoever comes now waits a moment for the room instead of being sent off.
             self._hear(time.monotonic())
@@ -289,6 +313,8 @@ class Line:
         if hole == self._environment_hole:
             self._environment_applied = True
             return
+        if self.snapshot is not None:
+            await self.selling.apply_environment(self.snapshot)
         fields = write_limits(limits_of(self.settings))
         change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
         self._environment_hole = hole
@@ -322,6 +348,13 @@ class Line:
                 log.error("store_away", room=self.settings.room, cause=error)
             else:
                 log.info("store_back", room=self.settings.room)
+
+
+def is_other_sale(old: Sale, new: Sale) -> bool:
+    """Whether people in line have to hear of it at once. The opening wakes those it calls, one after the other."""
+    if old.is_sold_out != new.is_sold_out:
+        return True
+    return old.latched != new.latched and new.latched not in ("lobby", "drawn", "open")
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -27,6 +27,10 @@ class AdoptNeeded(WaitroomError):
     """Redis has no room, or one that belongs to another server."""
 
 
+class PhaseDue(WaitroomError):
+    """A change of the sale's phase has to be latched first (waitroom.store.sale)."""
+
+
 class GenerationGone(WaitroomError):
     """The room was reset: the caller's generation is no longer valid."""
 
@@ -99,6 +103,8 @@ def checked(reply: list[Any]) -> list[Any]:
             raise AdoptNeeded
         case b"generation":
             raise GenerationGone
+        case b"due":
+            raise PhaseDue
         case b"ok":
             return reply[1:]
         case other:
@@ -139,9 +145,13 @@ class Room:
     async def close(self) -> None:
         await self.client.aclose()
 
-    async def create(self, limits: Limits, *, wait_ms: int) -> Literal["ok", "exists", "wait"]:
-        """A fresh room, where none is. Until `wait_ms` have passed it answers *wait*: who remembers may adopt."""
-        fields = flatten(write_limits(limits))
+    async def create(
+        self, limits: Limits, sale: Mapping[str, str] | None = None, *, wait_ms: int
+    ) -> Literal["ok", "exists", "wait"]:
+        """A fresh room, where none is, with limits and the fields of a sale. Until `wait_ms` have passed it answers
+        *wait*: who remembers may adopt.
+        """
+        fields = flatten({**write_limits(limits), **(sale or {})})
         keys = [self.keys.state, self.keys.init, self.keys.log]
         reply = await self.run("create", keys, ["", secrets.token_hex(8), wait_ms, *fields])
         return reply[0].decode()  # type: ignore[no-any-return]
@@ -321,11 +331,16 @@ class Room:
     async def reset(self, state: State, *, by: str, keep_ms: int) -> str:
         """Start a new generation; its id. Tickets of the old one are void, people inside stay."""
         generation = secrets.token_hex(8)
+        args: list[Value] = [state.generation, generation, by, keep_ms]
+        checked(await self.run("reset", self.generation_keys(state), args))
+        return generation
+
+    def generation_keys(self, state: State) -> list[str]:
+        """What a script needs that may end the generation."""
         keys = [self.keys.state, self.keys.log, *self.keys.door(state.generation)]
         for chunk in range(chunk_of(state.lapsed), chunk_of(state.front) + 1):
             keys += self.keys.claims(state.generation, chunk)
-        checked(await self.run("reset", keys, [state.generation, generation, by, keep_ms]))
-        return generation
+        return keys
 
 
 def worker_name(worker: str, key_ids: Sequence[str], in_shadow: bool) -> str:

@@ -15,17 +15,32 @@ end
 -- The room, or nil and the refusal to answer with.
 local function open_room(generation)
   local v = redis.call('HMGET', STATE, 'generation', 'server', 'created', 'issued', 'front', 'next_at', 'last', 'rate',
-    'burst', 'unlimited', 'hold', 'max_active', 'lapsed', 'soon', 'ghosts', 'ghosts_until', 'released', 'soon_at', 'gap')
+    'burst', 'unlimited', 'hold', 'max_active', 'lapsed', 'soon', 'ghosts', 'ghosts_until', 'released', 'soon_at', 'gap',
+    'phase', 'due', 'sold_out', 'closes_at')
   if not v[1] or v[2] ~= server_id() then return nil, {'adopt'} end
   if generation ~= '' and v[1] ~= generation then return nil, {'generation', v[1]} end
   local r = {generation = v[1], created = tonumber(v[3]), issued = tonumber(v[4]), front = tonumber(v[5]),
     next_at = tonumber(v[6]), last = tonumber(v[7]), rate = tonumber(v[8]), burst = tonumber(v[9]),
     unlimited = v[10] == '1', hold = v[11] == '1', max_active = tonumber(v[12]), lapsed = tonumber(v[13]),
     soon = tonumber(v[14]), ghosts = tonumber(v[15]), ghosts_until = tonumber(v[16]), released = tonumber(v[17]),
-    soon_at = tonumber(v[18]), gap = tonumber(v[19]), admitted = 0}
+    soon_at = tonumber(v[18]), gap = tonumber(v[19]), phase = v[20] or '', due = tonumber(v[21] or 0),
+    sold_out = v[22] == '1', closes = tonumber(v[23] or 0), admitted = 0}
   r.now = (CLOCK[1] - r.created) * 1e6 + CLOCK[2]
   r.spacing = 1e6 / r.rate
   return r
+end
+
+-- A change of phase is due: it is latched (phase.lua) before anybody is given anything.
+local function is_due(r) return r.due > 0 and now_ms >= r.due end
+
+local function admits(r)
+  return not r.sold_out and (r.phase == '' or r.phase == 'open' or r.phase == 'draining')
+end
+
+local function gives_numbers(r)
+  if r.phase == '' then return not r.sold_out end
+  local is_over = r.closes > 0 and now_ms >= r.closes
+  return not r.sold_out and not is_over and (r.phase == 'lobby' or r.phase == 'drawn' or r.phase == 'open')
 end
 
 local function save(r)
@@ -39,6 +54,16 @@ local function count(minute, field, by)
     redis.call('HINCRBY', minute, field, by)
     redis.call('PEXPIRE', minute, 7200000)
   end
+end
+
+-- A new run of the room: tickets of the old one are no longer valid, people inside stay. KEYS 3 and 4 are the door's, 5
+-- and on claims of the old generation.
+local function new_generation(id, claims_kept_ms)
+  redis.call('HINCRBY', STATE, 'ordinal', 1)
+  redis.call('HSET', STATE, 'generation', id, 'issued', 0, 'front', 0, 'lapsed', 0, 'soon', 0, 'holes', '', 'hole', 0,
+    'hole_end', 0, 'released', whole(now_ms), 'table_version', '')
+  redis.call('DEL', KEYS[3], KEYS[4])
+  for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], claims_kept_ms) end
 end
 
 -- A call carries an id; a retry is answered from here, not executed again. The last of three tries has ended 15 s after

@@ -5,6 +5,8 @@
 -- ARGV  '', seats remembered, session_idle (ms), how many seats granted since, then per seat: member of active, its
 --       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
+local SALE = 'sale_version sale_digest phase phase_at due opens_at lobby_at closes_at at_close draw_lead ' ..
+  'lobby_size drawn_at stock sold_out'
 local kept, mine, flat, fields = {}, {}, redis.call('HGETALL', STATE), 5 + 2 * tonumber(ARGV[4])
 for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
 for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
@@ -24,6 +26,12 @@ elseif mine.generation == kept.generation then
   local grow = 'issued front last lapsed usable admitted on_the_spot confirmed hole hole_end'
   for field in string.gmatch(grow, '%S+') do
     if tonumber(mine[field]) > tonumber(kept[field]) then put(field, mine[field]) end
+  end
+  -- What was last changed of a sale goes together: schedule, phase, draw, stock.
+  if tonumber(mine.sale_version or 0) > tonumber(kept.sale_version or 0) then
+    for field in string.gmatch(SALE, '%S+') do
+      if mine[field] then put(field, mine[field]) end
+    end
   end
   if tonumber(mine.hole_end) == tonumber(kept.hole_end) then put('holes', mine.holes) end
   -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole; but for the

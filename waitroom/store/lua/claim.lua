@@ -2,13 +2,14 @@
 -- KEYS  state, reply, active, door, asked, minute, ended, then (claims, claimed) of each chunk in use
 -- ARGV  generation, seat (ms), claim_repeat (ms), then per visitor in order of place: place, id, index of its claims key
 -- Reply ok, created (s), then per visitor: 'admit' admit_at, 'again' admit_at, 'door' its rank, or 'waiting', 'lapsed',
---       'taken' (another visitor's) with ''.
+--       'taken' (another visitor's) with ''. 'due' where a change of phase has to be latched first.
 -- So often a claim may be repeated: by other tabs, after a lost answer, in browsers that the ticket was copied to.
 local REPEATS = 30
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 local kept = answered(KEYS[2])
 if kept then return kept end
+if is_due(r) then return {'due'} end
 
 local active, door, asked = KEYS[3], KEYS[4], KEYS[5]
 local seat_ms, repeat_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -40,7 +41,7 @@ for i = 4, #ARGV, 3 do
     else
       say('lapsed', '')
     end
-  elseif place >= r.front then
+  elseif place >= r.front or not admits(r) then
     say('waiting', '')
   else
     local rank = redis.call('ZCOUNT', door, '-inf', '(' .. member)

@@ -2,11 +2,13 @@
 -- KEYS  state, reply, active, door, minute, then (claims, claimed) of chunk A and of A + 1
 -- ARGV  generation, A, provisional seat (ms), then per visitor: id, flags (n = may take a number, s = may come on the spot)
 -- Reply ok, first number, created (s), then per visitor: '' refused, 'w' waits, or admit_at (µs). Numbers run on over
---       those not refused. 'stale' with issued when the chunks given do not hold the numbers: nothing was written.
+--       those not refused. Nothing was written where it is 'due' (a change of phase has to be latched first), or 'stale'
+--       with issued (the chunks given do not hold the numbers).
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 local kept = answered(KEYS[2])
 if kept then return kept end
+if is_due(r) then return {'due'} end
 
 local first_chunk, seat_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local visitors = (#ARGV - 3) / 2
@@ -15,8 +17,8 @@ if math.floor(r.issued / 65536) < first_chunk or math.floor((r.issued + visitors
 end
 
 local expected = r.soon > 0 and now_ms - r.soon_at < 3000
-local spots = 0
-if r.front >= r.issued and not expected and redis.call('ZCARD', KEYS[4]) == 0 then
+local numbers, spots = gives_numbers(r), 0
+if r.front >= r.issued and numbers and admits(r) and not expected and redis.call('ZCARD', KEYS[4]) == 0 then
   spots = math.min(grantable(r), seats_free(r, KEYS[3]))
 end
 
@@ -29,7 +31,7 @@ for i = 4, #ARGV, 2 do
     r.issued = r.issued + 1
     r.front = r.issued
     spots = spots - 1
-  elseif string.find(flags, 'n', 1, true) then
+  elseif numbers and string.find(flags, 'n', 1, true) then
     reply[#reply + 1] = 'w'
     r.issued = r.issued + 1
     waiting, spots = waiting + 1, 0

@@ -17,6 +17,13 @@ if since > 5000 or since < -5000 then
   return {'gap'}
 end
 
+-- A sale that closed, or sold out, since the caller looked: nobody is called, and nothing is said of it.
+local may_admit = admits(r) and not is_due(r)
+if not may_admit and front > r.front then
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)
+  return {'ok'}
+end
+
 -- Nobody is called while the meter stands far ahead, and nobody claims who is not called: a clock that went back is
 -- found here.
 local next_at = r.next_at
@@ -25,10 +32,14 @@ if r.next_at ~= next_at then redis.call('HSET', STATE, 'next_at', micros(r.next_
 
 -- The clock of turn_held runs only while a claim could have succeeded.
 local full = r.max_active > 0 and seats_taken(r, KEYS[4]) >= r.max_active
-if not r.hold and not full and since > 0 and since <= 1000 then redis.call('HINCRBY', STATE, 'usable', whole(since)) end
+if not r.hold and not full and since > 0 and since <= 1000 and may_admit then
+  redis.call('HINCRBY', STATE, 'usable', whole(since))
+end
 
 redis.call('HSET', STATE, 'front', whole(math.max(front, r.front)), 'lapsed', whole(math.max(lapsed, r.lapsed)),
   'soon', ARGV[5], 'soon_at', whole(now_ms), 'table_version', ARGV[8])
+-- In a sale that has closed the last turn is over.
+if r.phase == 'draining' and front >= r.issued and lapsed >= r.issued then redis.call('HSET', STATE, 'due', 1) end
 redis.call('SET', KEYS[3], ARGV[7], 'PX', 3600000)
 for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)

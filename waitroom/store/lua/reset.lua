@@ -4,10 +4,11 @@
 -- Reply ok
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
-redis.call('HINCRBY', STATE, 'ordinal', 1)
-redis.call('HSET', STATE, 'generation', ARGV[2], 'issued', 0, 'front', 0, 'lapsed', 0, 'soon', 0, 'holes', '', 'hole', 0,
-  'hole_end', 0, 'released', whole(now_ms), 'table_version', '')
-redis.call('DEL', KEYS[3], KEYS[4])
-for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+new_generation(ARGV[2], ARGV[4])
+-- The draw was among people whose numbers are void now; whoever comes is served in order of arrival.
+if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then
+  redis.call('HSET', STATE, 'lobby_size', 0, 'due', 1)
+  redis.call('HINCRBY', STATE, 'sale_version', 1)
+end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'room_reset', 'by', ARGV[3], 'generation', ARGV[2])
 return {'ok'}

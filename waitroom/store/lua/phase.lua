@@ -1,0 +1,43 @@
+-- Bring the phase of a sale up to now: each change once, and logged once, by whoever comes first after its time.
+-- KEYS  state, log, door, asked, then claims keys of the generation
+-- ARGV  generation, a new one (for a lobby that opens in a room already used), how long claims are kept (ms)
+-- Reply ok, the phase · 'wait' in the second after an adoption: a worker may remember a change that Redis lost
+local r, refusal = open_room(ARGV[1])
+if not r then return refusal end
+if not is_due(r) then return {'ok', r.phase} end
+if now_ms >= r.gap and now_ms - r.gap < 1000 then return {'wait'} end
+local v = redis.call('HMGET', STATE, 'opens_at', 'lobby_at', 'at_close', 'draw_lead', 'drawn_at', 'lobby_size')
+local opens, lobby, stops, lead = tonumber(v[1]), tonumber(v[2]), v[3] == 'stop', tonumber(v[4])
+local drawn, size = tonumber(v[5] or 0), tonumber(v[6] or 0)
+local draw, is_over = math.max(lobby or 0, (opens or 0) - (lead or 0)), r.closes > 0 and now_ms >= r.closes
+
+local function latch(phase)
+  r.phase = phase
+  redis.call('HSET', STATE, 'phase', phase, 'phase_at', whole(now_ms))
+  redis.call('HINCRBY', STATE, 'sale_version', 1)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'phase_changed', 'phase', phase, 'issued', whole(r.issued))
+end
+-- If the draw came late (everything was down) the opening waits: the lobby has yet to learn its places.
+local function opening() return math.max(opens, size > 0 and drawn + lead or 0) end
+
+if r.phase == 'before' and now_ms >= lobby then
+  -- Of what was before the sale, in this room, nobody has a place in it.
+  if r.issued > 0 then new_generation(ARGV[2], ARGV[3]); r.issued, r.front, r.lapsed = 0, 0, 0 end
+  redis.call('HSET', STATE, 'lobby_size', '', 'drawn_at', 0)
+  latch('lobby')
+end
+if r.phase == 'lobby' and now_ms >= draw and not (is_over and stops) then
+  -- The draw. Who has a number is in it, who gets one later is behind; N is fixed here and nowhere else.
+  size, drawn = r.issued, now_ms
+  redis.call('HSET', STATE, 'lobby_size', whole(size), 'drawn_at', whole(drawn))
+  latch('drawn')
+end
+if r.phase == 'drawn' and now_ms >= opening() and not (is_over and stops) then latch('open') end
+if is_over and r.phase == 'open' and not stops then latch('draining') end
+if is_over and stops and (r.phase == 'lobby' or r.phase == 'drawn' or r.phase == 'open') then latch('closed') end
+if r.phase == 'draining' and r.front >= r.issued and r.lapsed >= r.issued then latch('closed') end
+
+local due = ({before = lobby, lobby = draw, drawn = r.phase == 'drawn' and opening(), open = r.closes})[r.phase] or 0
+if r.phase == 'drawn' and stops and r.closes > 0 then due = math.min(due, r.closes) end
+redis.call('HSET', STATE, 'due', whole(due))
+return {'ok', r.phase}

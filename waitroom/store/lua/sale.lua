@@ -1,0 +1,26 @@
+-- Change the schedule of a sale, its stock, or whether it is sold out. The phase is brought up to that afterwards.
+-- KEYS  state, log
+-- ARGV  generation, who ('shop': by an answer of the shop's, which never takes back that it is sold out), digest of the
+--       environment ('' = a live change; else nothing happens if it is already in force), the phase that the change is
+--       meant for ('*' = any), then fields and values
+-- Reply ok, 1 if anything was changed · 'moved' where the phase is another one: nothing was changed
+local r, refusal = open_room(ARGV[1])
+if not r then return refusal end
+if ARGV[3] ~= '' and (redis.call('HGET', STATE, 'sale_digest') or '-') == ARGV[3] then return {'ok', 0} end
+if ARGV[2] == 'shop' and r.sold_out then return {'ok', 0} end
+if ARGV[4] ~= '*' and r.phase ~= ARGV[4] then return {'moved'} end
+if ARGV[3] ~= '' then redis.call('HSET', STATE, 'sale_digest', ARGV[3]) end
+
+local said, sells_out = {}, false
+for i = 5, #ARGV, 2 do
+  redis.call('HSET', STATE, ARGV[i], ARGV[i + 1])
+  said[#said + 1] = ARGV[i] .. '=' .. ARGV[i + 1]
+  if ARGV[i] == 'sold_out' then sells_out = true end
+end
+redis.call('HINCRBY', STATE, 'sale_version', 1)
+-- The shop tells its stock with every order: the log would hold nothing else.
+if ARGV[2] ~= 'shop' or sells_out then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'sale_changed', 'by', ARGV[2],
+    'change', table.concat(said, ' '))
+end
+return {'ok', 1}
