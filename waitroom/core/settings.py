@@ -64,6 +64,18 @@ Integer = Annotated[int, BeforeValidator(parse_integer)]
 File = Annotated[Path | None, BeforeValidator(parse_file)]
 
 
+PROCESS_WIDE = frozenset(
+    (
+        *("room", "config", "public_url", "redis_url", "data_dir", "secret", "host", "port", "workers", "admin_listen"),
+        *("admin_token", "trusted_proxies", "forwarded", "forward_auth", "cookie_domain", "cors_origins", "stop_delay"),
+        "log",
+    )
+)
+"""Settings of the whole gateway, which no single room can have."""
+OWN_OF_A_ROOM = frozenset(("guard", "rate", "burst", "max_active"))
+"""What a further room does not take from above: its line is its own, and where it says nothing the defaults hold."""
+
+
 def setting(default: str, help_text: str) -> Any:
     """A field whose default is text, parsed like the environment's."""
     return Field(default, validate_default=True, description=help_text)
@@ -248,8 +260,24 @@ class Settings(BaseModel):
         "auto", "Log lines as `json` or for the `console`; `auto` is console on a terminal."
     )
 
+    config: File = setting(
+        "",
+        "A TOML file with further rooms, each with a line of its own, and with settings by their names in lower case.",
+    )
+    rooms: tuple["Settings", ...] = ()
+    """The further rooms, each with all its settings; the whole gateway's are alike in all of them."""
     named: bool = False
     """Whether own routes have to name this room: it is not the one that they mean by themselves."""
+
+    @property
+    def every_room(self) -> tuple["Settings", ...]:
+        """The room of the environment, then the further ones."""
+        return (self, *self.rooms)
+
+    def throughout(self, **changed: Any) -> Self:
+        """A copy in which these settings, the whole gateway's, are others, in every room."""
+        rooms = tuple(room.model_copy(update=changed) for room in self.rooms)
+        return self.model_copy(update={**changed, "rooms": rooms})
 
     @property
     def room_query(self) -> str:

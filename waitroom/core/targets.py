@@ -84,7 +84,9 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """Behind the line."""
+    """Behind the line; of several rooms, behind those of `rooms` (waitroom.core.rooms)."""
+
+    rooms: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +226,15 @@ def guard_patterns(pattern: str) -> list[Pattern]:
     return [Pattern(text), Pattern(stem), Pattern(stem + b"/")]
 
 
+def matches_all(patterns: Sequence[Pattern], readings: set[bytes]) -> bool:
+    return all(any(pattern.matches(reading) for pattern in patterns) for reading in readings)
+
+
 class TargetRules:
     """The operator's rules. Safe to share; its only state is a bounded cache."""
+
+    _everything: Place = GUARDED
+    """For what cannot be read, or has no path."""
 
     def __init__(self, guards: Sequence[str], bypasses: Sequence[str]) -> None:
         """Patterns begin with a slash (the settings see to it)."""
@@ -251,7 +260,7 @@ class TargetRules:
         if CONTROL.search(target):
             return HAS_CONTROL
         if target == b"*":
-            return GUARDED
+            return self._everything
         absolute = ABSOLUTE.fullmatch(target)
         if absolute is None:
             return NOT_A_PATH
@@ -272,13 +281,17 @@ class TargetRules:
         else:
             readings = readings_of(path)
         if readings is None:
-            return AMBIGUOUS if MAY_BE_OWN.search(path) else GUARDED
+            return AMBIGUOUS if MAY_BE_OWN.search(path) else self._everything
         lowered = {reading.lower() for reading in readings}
         own = [is_own(reading) for reading in readings | lowered]
         if any(own):
             return Own(path[len(OWN_PREFIX) :].decode("latin-1")) if all(own) else AMBIGUOUS
-        if all(any(pattern.matches(reading) for pattern in self._bypasses) for reading in readings):
+        return self._rule(readings)
+
+    def _rule(self, readings: set[bytes]) -> Place:
+        """What the operator says of a path of the shop."""
+        if matches_all(self._bypasses, readings):
             return FREE
-        if any(pattern.matches(reading) for pattern in self._guards for reading in lowered):
+        if any(pattern.matches(reading.lower()) for pattern in self._guards for reading in readings):
             return GUARDED
         return FREE
