@@ -1,6 +1,8 @@
 """Builds one worker's gateway from the settings, wires its parts, opens and closes them."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +23,7 @@ from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Problems
 from waitroom.edge.proxy import Proxy
+from waitroom.edge.rooms import front_of
 from waitroom.edge.routes import Routes
 from waitroom.edge.status import Status
 from waitroom.edge.visitor import Desk
@@ -30,41 +33,67 @@ from waitroom.store.room import Room
 log = structlog.get_logger()
 
 
+POOL_FIELDS = (
+    "origin",
+    "origin_ca",
+    "origin_cert",
+    "origin_key",
+    "origin_timeout",
+    "origin_connections",
+    "session_idle",
+)
+"""Rooms that agree in these share their connections to the shop."""
+
+
+class Part(NamedTuple):
+    """One room in this worker. `pool` may be another room's, too."""
+
+    gate: Gate
+    line: Line
+    pool: OriginPool
+    figures: Figures
+
+
 class App:
     """An ASGI application with a life: `open`, `stopping` when the stop was asked for, `close`."""
 
-    def __init__(self, gate: Gate, line: Line, pool: OriginPool, health: Health, figures: Figures) -> None:
-        self.gate = gate
-        self.front: ASGIApp = ForwardAuth(gate) if gate.settings.forward_auth else gate
-        self.line = line
-        self.pool = pool
+    def __init__(self, parts: Sequence[Part], health: Health) -> None:
+        self.parts = parts
         self.health = health
-        self.figures = figures
+        self.figures = [part.figures for part in parts]
+        gates = [part.gate for part in parts]
+        self.front: ASGIApp = ForwardAuth(gates) if gates[0].settings.forward_auth else front_of(gates)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return self.front(scope, receive, send)
 
     async def open(self) -> None:
         """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""
-        await self.line.open()
+        for part in self.parts:
+            await part.line.open()
 
     async def stopping(self) -> None:
         """Not ready any more; held polls are answered, so that their pages ask the next gateway."""
         self.health.is_stopping = True
-        self.line.held.close()
+        for part in self.parts:
+            part.line.held.close()
 
     def look(self) -> None:
-        """Bring the gauges of `figures` up to date."""
-        gauges = self.figures.gauges
-        gauges[READY] = int(self.health.is_ready)
-        gauges[AWAY_SINCE_MS] = self.line.away_since_ms
-        gauges[HELD] = len(self.line.held)
-        gauges[TUNNELS] = self.gate.proxy.tunnels.count
-        gauges[ORIGIN_CONNECTIONS] = self.pool.open_count
+        """Bring the gauges of `figures` up to date. A pool counts for the first room that it serves."""
+        counted: set[int] = set()
+        for gate, line, pool, figures in self.parts:
+            gauges = figures.gauges
+            gauges[READY] = int(self.health.is_ready)
+            gauges[AWAY_SINCE_MS] = line.away_since_ms
+            gauges[HELD] = len(line.held)
+            gauges[TUNNELS] = gate.proxy.tunnels.count
+            gauges[ORIGIN_CONNECTIONS] = 0 if id(pool) in counted else pool.open_count
+            counted.add(id(pool))
 
     async def close(self) -> None:
-        await self.line.close()
-        await self.pool.close()
+        await asyncio.gather(*(part.line.close() for part in self.parts))
+        for part in self.parts:
+            await part.pool.close()
 
 
 def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
@@ -73,17 +102,39 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
 
     `fresh_store`: Redis is new and ours alone, so nobody can remember an older room.
     """
+    every = settings.every_room
+    lines = [(figures := Figures(), open_line(room, figures, fresh_store=fresh_store)) for room in every]
+    first = lines[0][1]
+    clients = Clients(settings, tell=lambda finding: first.findings.update((finding,)))
+    health = Health([line for _, line in lines])
+    pools: dict[tuple[object, ...], OriginPool] = {}
+    parts = []
+    for room, (figures, line) in zip(every, lines, strict=True):
+        key = tuple(getattr(room, field) for field in POOL_FIELDS)
+        if key not in pools:
+            pools[key] = OriginPool(room.origin, limits=limits_of(room), tls=tls_context(room))
+        gate = create_gate(line, pools[key], clients, health, figures)
+        parts.append(Part(gate, line, pools[key], figures))
+    return App(parts, health)
+
+
+def open_line(settings: Settings, figures: Figures, *, fresh_store: bool) -> Line:
     if settings.redis_url is None or not settings.secret:
         raise ValueError("a worker needs the address of Redis and a secret")
-    tokens = Tokens(settings.room, [key.get_secret_value() for key in settings.secret])
-    figures = Figures()
     room = Room.connect(settings.redis_url.get_secret_value(), settings.room, figures.counts)
-    line = Line(settings, room, key_ids=sorted(tokens.key_ids), fresh_store=fresh_store)
-    desk = Desk(settings, tokens, Cookies(settings.room, settings.cookie_domain), line.ended)
+    return Line(settings, room, key_ids=sorted(tokens_of(settings).key_ids), fresh_store=fresh_store)
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    return Tokens(settings.room, [key.get_secret_value() for key in settings.secret])
+
+
+def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, figures: Figures) -> Gate:
+    """The gate of one room."""
+    settings = line.settings
+    desk = Desk(settings, tokens_of(settings), Cookies(settings.room, settings.cookie_domain), line.ended)
     pages = Pages(settings)
     problems = Problems(settings, pages)
-    health = Health(line)
-    pool = OriginPool(settings.origin, limits=limits_of(settings), tls=tls_context(settings))
     own = OwnRoutes(
         entrance=Entrance(line, desk),
         routes=Routes(settings, problems),
@@ -91,14 +142,13 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
         problems=problems,
         health=health,
     )
-    gate = Gate(
+    return Gate(
         line=line,
         desk=desk,
         proxy=Proxy(settings, pool),
-        clients=Clients(settings, tell=lambda finding: line.findings.update((finding,))),
+        clients=clients,
         pages=pages,
         problems=problems,
         own=own,
         gauges=figures.gauges,
     )
-    return App(gate, line, pool, health, figures)

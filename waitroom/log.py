@@ -172,8 +172,10 @@ class Redactor:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every secret among the settings, as text, longest first; a password also as it stands in its URL."""
-    found = [key.get_secret_value() for key in (*settings.secret, *settings.shop_secret)]
-    found += [secret.get_secret_value() for _, secret in settings.bypass.headers]
+    found = [key.get_secret_value() for key in settings.secret]
+    for room in settings.every_room:
+        found += [key.get_secret_value() for key in room.shop_secret]
+        found += [secret.get_secret_value() for _, secret in room.bypass.headers]
     found += [settings.admin_token.get_secret_value()] if settings.admin_token is not None else []
     if settings.redis_url is not None:
         parts = urlsplit(settings.redis_url.get_secret_value())

@@ -21,10 +21,10 @@ class App:
         self.fresh_store = fresh_store
         self.stop_asked = asyncio.Event()
         self.opened = False
-        self.figures = Figures()
+        self.figures = [Figures()]
 
     def look(self) -> None:
-        self.figures.gauges[READY] = 1
+        self.figures[0].gauges[READY] = 1
 
     async def open(self) -> None:
         self.opened = True

@@ -86,8 +86,9 @@ def test_the_most_specific_guard_names_the_room(target: bytes, rooms: tuple[int,
         (b"//products/one", (DROP, SHOP)),
         (b"/products\\one", (DROP, SHOP)),
         (b"/products;x/one", (DROP, SHOP)),
-        (b"/products/one/../two", (DROP, SHOP)),
+        (b"/products/one/../two", (SHOP, DROP)),
         (b"/products/one/x/../tail", (TAIL, DROP)),
+        (b"/products/one/tail/../x", (DROP, TAIL)),
         (b"/a/../products/one/tail", (TAIL, SHOP)),
         (b"/static/../products/one", (DROP, SHOP)),
     ],
@@ -119,6 +120,12 @@ def test_of_equally_specific_guards_the_room_named_first_wins() -> None:
     assert rooms_of(rules, b"/a-c-b") == (0,)
     assert rooms_of(rules, b"/a-c") == (1,)
     assert rooms_of(rules, b"/x") == (2,)
+
+
+def test_what_is_free_goes_to_the_shop_of_the_path_as_received() -> None:
+    assert ROOMS.home(b"/products/one/image.png?x") == DROP
+    assert ROOMS.home(b"/robots.txt") == SHOP
+    assert RoomRules([RoomGuards([], []), RoomGuards(["/a"], ["/a"])]).home(b"/b") == 0
 
 
 def test_without_a_guard_everything_is_free() -> None:

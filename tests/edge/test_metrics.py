@@ -13,8 +13,8 @@ from waitroom.core.figures import Report, observe
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.model import State
 from waitroom.core.probes import Tally
-from waitroom.edge.condition import STALE_S, condition
-from waitroom.edge.metrics import MOST_FINDINGS, Exported, exposition
+from waitroom.edge.condition import STALE_S, condition_of
+from waitroom.edge.metrics import MOST_FINDINGS, Exported, RoomFigures, exposition
 from waitroom.store.overview import Overview
 
 CHECKOUT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def room(limits: Limits = Limits(2.0, 5.0, 30), findings: int = 1) -> Overview: 
 
 def values(reports: list[Report], overview: Overview | None = None) -> dict[tuple[str, str], float]:
     """(name, the label's value) → value, as a Prometheus would read them."""
-    text, content_type = exposition(reports, overview, accept="")
+    text, content_type = exposition([RoomFigures("shop", reports, overview)], accept="")
     assert content_type.startswith("text/plain")
     found = {}
     for family in text_string_to_metric_families(text.decode()):
@@ -64,7 +64,7 @@ def test_the_table_of_metrics_in_the_readme_is_what_is_exported() -> None:
     """To make it anew: "\\n".join of what is compared here."""
     written = re.findall(r"^\| `waitroom_[a-z_]+` \|.*$", (CHECKOUT / "deploy" / "admin.md").read_text(), re.MULTILINE)
 
-    assert written == [row(family) for family in Exported([report()], room()).collect()]
+    assert written == [row(family) for family in Exported([RoomFigures("shop", [report()], room())]).collect()]
 
 
 def test_every_script_of_the_store_is_counted() -> None:
@@ -125,7 +125,9 @@ def test_what_visitors_ask_for_makes_no_more_than_so_many_labels() -> None:
 
 
 def test_who_asks_for_openmetrics_gets_it() -> None:
-    text, content_type = exposition([report()], room(), accept="application/openmetrics-text; version=1.0.0")
+    text, content_type = exposition(
+        [RoomFigures("shop", [report()], room())], accept="application/openmetrics-text; version=1.0.0"
+    )
 
     assert content_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
@@ -135,11 +137,11 @@ def test_health_is_down_only_where_no_worker_takes_requests() -> None:
     unready, gone, hung = report(READY=0), report(age_s=None, READY=0), report(age_s=STALE_S)
     away = report(AWAY_SINCE_MS=1_760_000_000_000)
 
-    assert condition([report(), report()])["status"] == "ok"
-    assert condition([report(), gone])["status"] == condition([report(), hung])["status"] == "degraded"
-    assert condition([unready, gone, hung])["status"] == "down"
-    assert condition([away])["status"] == "degraded"
-    assert condition([away])["store"] == {"status": "away", "since": "2025-10-09T08:53:20.000+00:00", "workers": 1}
+    assert condition_of([report(), report()])["status"] == "ok"
+    assert condition_of([report(), gone])["status"] == condition_of([report(), hung])["status"] == "degraded"
+    assert condition_of([unready, gone, hung])["status"] == "down"
+    assert condition_of([away])["status"] == "degraded"
+    assert condition_of([away])["store"] == {"status": "away", "since": "2025-10-09T08:53:20.000+00:00", "workers": 1}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_the_shop_fails_if_the_last_that_any_worker_saw_of_it_was_a_failure(
 ) -> None:
     reports = [report(ORIGIN_OK_MS=ok, ORIGIN_FAILED_MS=failed) for ok, failed in seen]
 
-    found = condition(reports)
+    found = condition_of(reports)
 
     assert found["origin"]["status"] == status
     assert found["status"] == ("degraded" if status == "failing" else "ok")

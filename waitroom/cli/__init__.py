@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from waitroom.cli.console import FAILED, MISUSED, Progress, fail, say, settings_or_end
+from waitroom.cli.console import FAILED, MISUSED, Progress, fail, room_or_end, say, settings_or_end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,10 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+RoomName = Annotated[
+    str | None,
+    typer.Option("--room", help="Which room, if WAITROOM_CONFIG names several; the environment's if not given."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 
 
@@ -62,7 +66,8 @@ def run() -> None:
 
     log.set_up(settings)
     try:
-        tls_context(settings)  # said here, and not by every worker again and again
+        for room in settings.every_room:
+            tls_context(room)  # said here, and not by every worker again and again
         code = serve.run(settings, announce=say)
     except WaitroomError as error:
         fail(str(error))
@@ -133,11 +138,14 @@ def demo(
 def status(
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
+    room: Annotated[str | None, typer.Option("--room", help="This room alone; all of them if not given.")] = None,
 ) -> None:
     """The room now: who waits, who is inside, the limits in force."""
     from waitroom.cli.room import show_status
 
-    show_status(settings_or_end(needs=()), as_json=as_json, watch=watch)
+    settings = settings_or_end(needs=())
+    rooms = settings.every_room if room is None else (room_or_end(settings, room),)
+    show_status(rooms, as_json=as_json, watch=watch)
 
 
 @app.command("set")
@@ -148,6 +156,7 @@ def set_(
     from_environment: Annotated[
         bool, typer.Option("--from-environment", help="Back to the limits of the environment.")
     ] = False,
+    room: RoomName = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change the limits or the message of a running room, and say what that will do."""
@@ -157,7 +166,7 @@ def set_(
 
     if bool(changes) == from_environment:
         fail("Say what to change, like: waitroom set rate=20/s (or --from-environment alone).", code=MISUSED)
-    settings = settings_or_end(needs=())
+    settings = room_or_end(settings_or_end(needs=()), room)
     try:
         wanted = Wanted(limits=limits_of(settings)) if from_environment else Wanted(read_words(changes or []))
     except Misused as fault:
@@ -167,7 +176,9 @@ def set_(
 
 @app.command()
 def hold(
-    reason: Annotated[str, typer.Argument(help="What the page tells those who wait.")], dry_run: DryRun = False
+    reason: Annotated[str, typer.Argument(help="What the page tells those who wait.")],
+    room: RoomName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Let nobody new in until `waitroom resume`; the page says why."""
     from waitroom.cli.room import change_room
@@ -177,24 +188,24 @@ def hold(
         wanted = changes.hold(reason)
     except changes.Misused as fault:
         fail(str(fault), code=MISUSED)
-    change_room(settings_or_end(needs=()), wanted, dry_run=dry_run)
+    change_room(room_or_end(settings_or_end(needs=()), room), wanted, dry_run=dry_run)
 
 
 @app.command()
-def resume(dry_run: DryRun = False) -> None:
+def resume(room: RoomName = None, dry_run: DryRun = False) -> None:
     """Let people in again at the rate from before `waitroom hold`; takes the message away."""
     from waitroom.cli.room import change_room
     from waitroom.core.changes import RESUME
 
-    change_room(settings_or_end(needs=()), RESUME, dry_run=dry_run)
+    change_room(room_or_end(settings_or_end(needs=()), room), RESUME, dry_run=dry_run)
 
 
 @app.command()
-def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def reset(room: RoomName = None, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Start the line again: every ticket becomes void. Who is inside stays inside."""
     from waitroom.cli.room import reset_room
 
-    reset_room(settings_or_end(needs=()), sure=yes)
+    reset_room(room_or_end(settings_or_end(needs=()), room), sure=yes)
 
 
 @app.command()

@@ -50,9 +50,9 @@ def check(
     given = sum(name.startswith("WAITROOM_") for name in environ)
     clean = Redactor(secrets_of(settings)).clean_text
     items = [
-        Item("settings", True, f"{given} from the environment, the rest are the defaults"),
+        Item("settings", True, f"{given} from the environment, the rest are the defaults{and_rooms(settings)}"),
         *check_redis(settings),
-        check_origin(settings),
+        *check_origins(settings),
     ]
     items = [Item(name, ok, clean(detail)) for name, ok, detail in items]
     return Checked(items, look_deep(settings, items, tell) if deep else [])
@@ -63,9 +63,16 @@ def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]
     url = redis_of(settings)
     if url is not None and settings.redis_url is None and not settings.secret:
         own = (SecretStr(load_or_make_secret(settings.data_dir)),)
-        settings = settings.model_copy(update={"secret": own})
-    well = {item.name: item.ok for item in items}
-    return look_closely(settings, url if "eviction" in well else None, reaches_shop=well["origin"], tell=tell)
+        settings = settings.throughout(secret=own)
+    has_redis = any(item.name == "eviction" for item in items)
+    reaches_shops = all(item.ok for item in items if item.name == "origin")
+    found = look_closely(settings, url if has_redis else None, reaches_shop=reaches_shops, tell=tell)
+    for room in settings.rooms:
+        if room.origin != settings.origin:  # only the shop is another
+            found += look_closely(
+                room.model_copy(update={"public_url": None}), None, reaches_shop=reaches_shops, tell=tell
+            )
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.severity)
 
 
 def redis_of(settings: Settings) -> str | None:
@@ -115,6 +122,20 @@ def check_embedded(settings: Settings) -> Item:
     except EmbeddedUnavailable as error:
         return Item("redis", False, str(error))
     return Item("redis", True, f"embedded: {server} would be started on {folder}")
+
+
+def and_rooms(settings: Settings) -> str:
+    """The further rooms, with what they guard."""
+    told = "; ".join(f"room {room.room} guards {', '.join(room.guard)} at {room.rate}" for room in settings.rooms)
+    return f"; {told}" if told else ""
+
+
+def check_origins(settings: Settings) -> Iterator[Item]:
+    """Each shop once."""
+    asked: dict[tuple[object, ...], Settings] = {}
+    for room in settings.every_room:
+        asked.setdefault((room.origin, room.origin_host, room.origin_ca, room.origin_cert), room)
+    yield from map(check_origin, asked.values())
 
 
 def check_origin(settings: Settings) -> Item:

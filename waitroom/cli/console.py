@@ -83,3 +83,13 @@ def settings_or_end(needs: Sequence[str] = ("origin", "secret")) -> "Settings":
         return load(os.environ, needs=needs)
     except ConfigError as error:
         fail([*error.faults, "(`waitroom run --help` lists the settings)"], code=MISUSED)
+
+
+def room_or_end(settings: "Settings", name: str | None) -> "Settings":
+    """The settings of the room with this name, of the environment's without one; where there is none, the end."""
+    rooms = {room.room: room for room in settings.every_room}
+    if name is None:
+        return settings
+    if name not in rooms:
+        fail(f"There is no room {name!r} in these settings; there are {', '.join(rooms)}.", code=MISUSED)
+    return rooms[name]

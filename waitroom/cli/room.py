@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import typer
@@ -17,38 +17,46 @@ from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.store.embedded import find_running
 from waitroom.store.operating import change, explain, look, plan_change, plan_reset, reset
-from waitroom.store.overview import facts
+from waitroom.store.overview import Overview, facts
 from waitroom.store.room import Room
 
 WATCH_S = 1.0
 T = TypeVar("T")
 
 
-def show_status(settings: Settings, *, as_json: bool, watch: bool) -> None:
-    """The room as a table, or as one JSON object a line; with `watch` again every second."""
+def show_status(rooms: Sequence[Settings], *, as_json: bool, watch: bool) -> None:
+    """The rooms as tables, or each as one JSON object a line; with `watch` again every second."""
 
-    async def show(room: Room) -> None:
+    async def looks(connected: Sequence[Room]) -> list[tuple[str, Overview]]:
+        names = [settings.room for settings in rooms]
+        return [(name, await look(room, name)) for name, room in zip(names, connected, strict=True)]
+
+    async def show(connected: Sequence[Room]) -> None:
         if as_json:
-            say(json.dumps(facts(settings.room, await look(room, settings.room))))
+            say(*(json.dumps(facts(name, found)) for name, found in await looks(connected)))
             while watch:
                 await asyncio.sleep(WATCH_S)
-                say(json.dumps(facts(settings.room, await look(room, settings.room))))
+                say(*(json.dumps(facts(name, found)) for name, found in await looks(connected)))
             return
-        from rich.console import Console
+        from rich.console import Console, Group
         from rich.live import Live
 
+        async def tables() -> Group:
+            shown = [table(name, found) for name, found in await looks(connected)]
+            return Group(*[part for each in shown for part in ("", each)][1:])
+
         console = Console(highlight=False)
-        first = table(settings.room, await look(room, settings.room))
+        first = await tables()
         if not watch:
             console.print(first)
             return
         with Live(first, console=console, auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(WATCH_S)
-                live.update(table(settings.room, await look(room, settings.room)), refresh=True)
+                live.update(await tables(), refresh=True)
 
     try:
-        speak(settings, show)
+        speak_of(rooms, show)
     except KeyboardInterrupt:
         return
 
@@ -88,6 +96,12 @@ def reset_room(settings: Settings, *, sure: bool) -> None:
 
 def speak(settings: Settings, verb: Callable[[Room], Awaitable[T]]) -> T:
     """Run a verb against the gateway's Redis; where that fails, say so and end."""
+    return speak_of((settings,), lambda rooms: verb(rooms[0]))
+
+
+def speak_of(every: Sequence[Settings], verb: Callable[[Sequence[Room]], Awaitable[T]]) -> T:
+    """The same for several rooms at once."""
+    settings = every[0]
     url = settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
     if url is None:
         fail(
@@ -96,11 +110,12 @@ def speak(settings: Settings, verb: Callable[[Room], Awaitable[T]]) -> T:
         )
 
     async def connected() -> T:
-        room = Room.connect(url, settings.room)
+        rooms = [Room.connect(url, each.room) for each in every]
         try:
-            return await verb(room)
+            return await verb(rooms)
         finally:
-            await room.close()
+            for room in rooms:
+                await room.close()
 
     try:
         return asyncio.run(connected())

@@ -9,6 +9,7 @@ A shop may read one target in several ways (waitroom.core.targets), and so its r
 `/a/..%2fdrop` is in `/*` as it came and in `/drop*` once decoded. Nobody knows which one the shop will take, so *every*
 one of these rooms stands before it: without a pass of each, nothing goes through. So no spelling is a way around a
 room, neither the narrow one nor the wide one. What has more readings than are made, and `OPTIONS *`, is behind all.
+The last of them is the room of the path as it was received: its shop gets the request.
 
 For one room this is what `TargetRules` says.
 """
@@ -23,6 +24,7 @@ from waitroom.core.targets import (
     Place,
     TargetRules,
     as_written,
+    even_out,
     guard_patterns,
     matches_all,
 )
@@ -36,7 +38,9 @@ class RoomGuards(NamedTuple):
 
 
 class RoomRules(TargetRules):
-    """The rules of several rooms. `Guarded.rooms` holds their places in the list given, the most specific first."""
+    """The rules of several rooms. `Guarded.rooms` are their places in the list given, the most specific first, but for
+    the room of the path as received, which comes last.
+    """
 
     def __init__(self, rooms: Sequence[RoomGuards]) -> None:
         super().__init__((), ())
@@ -48,13 +52,22 @@ class RoomRules(TargetRules):
         self._room_bypasses = [tuple(Pattern(as_written(text)) for text in room.bypasses) for room in rooms]
         self._everything = Guarded(tuple(self._order)) if self._order else FREE
 
-    def _rule(self, readings: set[bytes]) -> Place:
-        owners = {self._owner(reading.lower()) for reading in readings} - {None}
-        before = [room for room in owners if room is not None and not matches_all(self._room_bypasses[room], readings)]
-        return Guarded(tuple(sorted(before, key=self._order.__getitem__))) if before else FREE
+    def home(self, target: bytes) -> int:
+        """The room whose guard matches a target as it was received, whose shop it goes to if it is free; else the
+        first room.
+        """
+        return self._owner(target.partition(b"?")[0]) or 0
 
-    def _owner(self, reading: bytes) -> int | None:
-        return next((room for pattern, room in self._ranked if pattern.matches(reading)), None)
+    def _rule(self, path: bytes, readings: set[bytes]) -> Place:
+        owners = {self._owner(reading) for reading in readings}
+        before = [room for room in owners if room is not None and not matches_all(self._room_bypasses[room], readings)]
+        last = self._owner(path)
+        before.sort(key=lambda room: (room == last, self._order[room]))
+        return Guarded(tuple(before)) if before else FREE
+
+    def _owner(self, path: bytes) -> int | None:
+        lowered = even_out(path).lower()
+        return next((room for pattern, room in self._ranked if pattern.matches(lowered)), None)
 
 
 def specificity(pattern: Pattern) -> tuple[int, bool, int]:

@@ -286,10 +286,10 @@ class TargetRules:
         own = [is_own(reading) for reading in readings | lowered]
         if any(own):
             return Own(path[len(OWN_PREFIX) :].decode("latin-1")) if all(own) else AMBIGUOUS
-        return self._rule(readings)
+        return self._rule(path, readings)
 
-    def _rule(self, readings: set[bytes]) -> Place:
-        """What the operator says of a path of the shop."""
+    def _rule(self, path: bytes, readings: set[bytes]) -> Place:
+        """What the operator says of a path of the shop, as received and in every reading."""
         if matches_all(self._bypasses, readings):
             return FREE
         if any(pattern.matches(reading.lower()) for pattern in self._guards for reading in readings):

@@ -5,11 +5,14 @@ GET  /ready        200 if any worker takes requests, else 503
 GET  /health       the parts by name; 503 only where no worker is ready
 GET  /metrics      Prometheus
 GET  /api/room     the room, as `waitroom status --json`
+GET  /api/rooms    all rooms: {"rooms": [...]}
 GET  /api/log      what was done to the room, the newest first; ?count= up to 1,000
 POST /api/set      {"rate": "20/s", "burst": 40, "max_active": 500, "message": "…"} or {"from_environment": true}
 POST /api/hold     {"reason": "…"}
 POST /api/resume   {}
 POST /api/reset    {"confirm": "<room>"}
+
+With several rooms `?room=` names the one that is meant; without it that is the environment's.
 
 The POSTs but reset take "dry_run": true, and every one says in sentences what it does. Nothing is changed by a GET.
 
@@ -20,8 +23,8 @@ listener by an address, or by a name that no public DNS can point here (DNS rebi
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.applications import Starlette
@@ -50,7 +53,7 @@ from waitroom.edge.admin_request import (
     texts,
 )
 from waitroom.edge.condition import condition, is_ready
-from waitroom.edge.metrics import exposition
+from waitroom.edge.metrics import RoomFigures, exposition
 from waitroom.store import operating
 from waitroom.store.line import limits_of
 from waitroom.store.operating import NoRoom, explain
@@ -69,14 +72,26 @@ WRONG_HOST = (
 log = structlog.get_logger()
 
 
-class Admin:
-    """The ASGI application of the admin process. `reports` gives each worker's last figures."""
+class Tended(NamedTuple):
+    """A room that operators may ask for."""
 
-    def __init__(self, settings: Settings, room: Room, reports: Callable[[], list[Report]]) -> None:
+    settings: Settings
+    room: Room
+    watch: Watch
+
+    @property
+    def name(self) -> str:
+        return self.settings.room
+
+
+class Admin:
+    """The ASGI application of the admin process. `reports` gives the last figures, of each worker for each room."""
+
+    def __init__(self, settings: Settings, rooms: Sequence[Room], reports: Callable[[], list[Report]]) -> None:
         self.settings = settings
-        self.room = room
+        every = settings.every_room
+        self.tended = {each.room: Tended(each, room, Watch(room)) for each, room in zip(every, rooms, strict=True)}
         self.reports = reports
-        self.watch = Watch(room)
         self._bearer = Bearer(settings.admin_token)
         self._own_name = settings.admin_listen.host if settings.admin_listen is not None else ""
         self._doing = asyncio.Lock()
@@ -86,6 +101,7 @@ class Admin:
             Route("/health", self.health),
             Route("/metrics", self.metrics),
             Route("/api/room", self.show_room),
+            Route("/api/rooms", self.show_rooms),
             Route("/api/log", self.show_log),
             Route("/api/set", self.set, methods=["POST"]),
             Route("/api/hold", self.hold, methods=["POST"]),
@@ -118,7 +134,21 @@ class Admin:
             raise Refused(421, "host", WRONG_HOST)
 
     async def close(self) -> None:
-        await self.room.close()
+        for tended in self.tended.values():
+            await tended.room.close()
+
+    def reports_of(self) -> dict[str, list[Report]]:
+        """The reports of each room."""
+        reports = self.reports()
+        return {name: reports[at :: len(self.tended)] for at, name in enumerate(self.tended)}
+
+    def asked_for(self, request: Request) -> Tended:
+        """The room that the request is about. Raises Refused where there is none of that name."""
+        names = request.query_params.getlist("room")
+        name = names[0] if names else self.settings.room
+        if len(names) > 1 or name not in self.tended:
+            raise Refused(404, "no-room", f"There is no room {name[:40]!r}; there are {', '.join(self.tended)}.")
+        return self.tended[name]
 
     # For everybody who gets here
 
@@ -129,25 +159,33 @@ class Admin:
         return Response(status_code=200 if any(map(is_ready, self.reports())) else 503, headers=HEADERS)
 
     async def health(self, request: Request) -> Response:
-        found = condition(self.reports())
+        found = condition(self.reports_of())
         return answer_json(found, status=503 if found["status"] == "down" else 200)
 
     async def metrics(self, request: Request) -> Response:
         """The workers' figures are always there; the room's as far as Redis answers in time."""
-        room = await self.watch.recent(max_age_s=SCRAPE_AGE_S, wait_s=SCRAPE_WAIT_S)
-        body, content_type = exposition(self.reports(), room, accept=request.headers.get("accept", ""))
+        looks = (tended.watch.recent(max_age_s=SCRAPE_AGE_S, wait_s=SCRAPE_WAIT_S) for tended in self.tended.values())
+        overviews = await asyncio.gather(*looks)
+        rooms = [RoomFigures(*of, room) for of, room in zip(self.reports_of().items(), overviews, strict=True)]
+        body, content_type = exposition(rooms, accept=request.headers.get("accept", ""))
         return Response(body, headers={**HEADERS, "content-type": content_type})
 
     # For operators
 
     async def show_room(self, request: Request) -> Response:
-        return answer_json(facts(self.settings.room, await operating.look(self.room, self.settings.room)))
+        tended = self.asked_for(request)
+        return answer_json(facts(tended.name, await operating.look(tended.room, tended.name)))
+
+    async def show_rooms(self, request: Request) -> Response:
+        every = self.tended.values()
+        found = await asyncio.gather(*(operating.look(tended.room, tended.name) for tended in every))
+        return answer_json({"rooms": [facts(tended.name, one) for tended, one in zip(every, found, strict=True)]})
 
     async def show_log(self, request: Request) -> Response:
         count = request.query_params.get("count", str(SOME_LOG))
         if not count.isascii() or not count.isdigit() or not 1 <= int(count[:9]) <= MOST_LOG:
             raise Misused(f"count={count[:20]} is not a number from 1 to {MOST_LOG}")
-        return answer_json({"entries": await read_log(self.room, int(count))})
+        return answer_json({"entries": await read_log(self.asked_for(request).room, int(count))})
 
     async def set(self, request: Request) -> Response:
         given = await read_fields(request, *changes.NAMES, "from_environment", "dry_run")
@@ -157,7 +195,9 @@ class Admin:
                 422, "misused", 'Say what to change, like {"rate": "20/s"}, or {"from_environment": true} alone.'
             )
         if from_environment:
-            return await self.change(request, Wanted(limits=limits_of(self.settings)), dry_run=dry_run)
+            return await self.change(
+                request, Wanted(limits=limits_of(self.asked_for(request).settings)), dry_run=dry_run
+            )
         return await self.change(request, Wanted(changes.checked(texts(given))), dry_run=dry_run)
 
     async def hold(self, request: Request) -> Response:
@@ -170,25 +210,26 @@ class Admin:
         return await self.change(request, RESUME, dry_run=flag(given, "dry_run"))
 
     async def reset(self, request: Request) -> Response:
+        settings, room, _ = self.asked_for(request)
         given = await read_fields(request, "confirm")
-        if given.get("confirm") != self.settings.room:
-            raise Misused(f'Places would be lost. To do it, send {{"confirm": "{self.settings.room}"}}.')
+        if given.get("confirm") != settings.room:
+            raise Misused(f'Places would be lost. To do it, send {{"confirm": "{settings.room}"}}.')
         by = operator(request)
         async with self._doing:
-            plan = await operating.plan_reset(self.room, self.settings.room)
-            generation = await operating.reset(self.room, plan, self.settings, by=by)
-        log.info("admin_did", room=self.settings.room, what="reset", by=by)
+            plan = await operating.plan_reset(room, settings.room)
+            generation = await operating.reset(room, plan, settings, by=by)
+        log.info("admin_did", room=settings.room, what="reset", by=by)
         return answer_json({"changed": True, "dry_run": False, "effects": plan.effects, "generation": generation})
 
     async def change(self, request: Request, wanted: Wanted, *, dry_run: bool) -> Response:
         """As the commands do it: say what it will do, then do it. One at a time, each from where the last one ended."""
-        by = operator(request)
+        by, (settings, room, _) = operator(request), self.asked_for(request)
         async with self._doing:
-            plan = await operating.plan_change(self.room, self.settings.room, wanted)
+            plan = await operating.plan_change(room, settings.room, wanted)
             changed = bool(plan.fields) and not dry_run
             if changed:
-                await operating.change(self.room, plan, by=by)
-                log.info("admin_did", room=self.settings.room, what="set", by=by, fields=plan.fields)
+                await operating.change(room, plan, by=by)
+                log.info("admin_did", room=settings.room, what="set", by=by, fields=plan.fields)
         return answer_json({"changed": changed, "dry_run": dry_run, "effects": plan.effects})
 
     async def failed(self, request: Request, error: WaitroomError) -> Response:
@@ -221,4 +262,5 @@ def create_admin(settings: Settings, reports: Callable[[], list[Report]]) -> Adm
     """The admin app; makes no connection yet. `settings.redis_url` is set."""
     if settings.redis_url is None:
         raise ValueError("the admin process needs the address of Redis")
-    return Admin(settings, Room.connect(settings.redis_url.get_secret_value(), settings.room), reports)
+    url = settings.redis_url.get_secret_value()
+    return Admin(settings, [Room.connect(url, each.room) for each in settings.every_room], reports)

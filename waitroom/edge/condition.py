@@ -1,6 +1,6 @@
 """What `GET /health` says: the parts by name, from what the workers reported. No Redis, no request to the shop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from waitroom.core.figures import AWAY_SINCE_MS, ORIGIN_FAILED_MS, ORIGIN_OK_MS, READY, Report
@@ -14,8 +14,21 @@ def is_ready(report: Report) -> bool:
     return report.age_s is not None and report.age_s < STALE_S and bool(report.gauges[READY])
 
 
-def condition(reports: Sequence[Report]) -> dict[str, Any]:
-    """`status` is ok, degraded (still serving) or down (no worker is ready)."""
+def condition(rooms: Mapping[str, Sequence[Report]]) -> dict[str, Any]:
+    """`status` is ok, degraded (still serving) or down (no worker is ready). Of several rooms the first comes as if it
+    were alone, and `rooms` has the store and the shop of each.
+    """
+    every = {name: condition_of(reports) for name, reports in rooms.items()}
+    found = next(iter(every.values()))
+    if len(every) == 1:
+        return found
+    if found["status"] == "ok" and any(each["status"] != "ok" for each in every.values()):
+        found["status"] = "degraded"
+    parts = {name: {part: each[part] for part in ("store", "origin")} for name, each in every.items()}
+    return {**found, "rooms": parts}
+
+
+def condition_of(reports: Sequence[Report]) -> dict[str, Any]:
     ready = sum(map(is_ready, reports))
     alive = [report.gauges for report in reports if report.age_s is not None]
     store, origin = store_part(alive), origin_part(alive)

@@ -34,6 +34,7 @@ from waitroom.edge.passage import Passage, told_of
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.proxy import NOTHING
 from waitroom.edge.request import Request
+from waitroom.edge.rooms import front_of
 
 ROUTE: Final = b"/-/waitroom/auth"
 ELSE_401: Final = b"?else=401"
@@ -74,32 +75,35 @@ class Permit(Passage):
 
 
 class ForwardAuth:
-    """The ASGI application of a worker whose gate may be asked: a gate, and before it the route."""
+    """The ASGI application of a worker whose gates may be asked: the gates, and before them the route."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        to_shop = gate.passage
-        self.permit = Permit(gate.line, gate.desk, gate.proxy, gate.problems, to_shop.flood, to_shop.gauges)
-        self.asked = gate.with_passage(self.permit)
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self.gates = gates
+        self.first = gates[0]
+        self.front = front_of(gates)
+        self.permits = [permit_of(gate) for gate in gates]
+        twins = [gate.with_passage(permit) for gate, permit in zip(gates, self.permits, strict=True)]
+        self.asked = front_of(twins)
+        self.rules = self.asked.rules
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         asked: bytes = scope["extensions"]["waitroom"].target
         if asked.startswith(ROUTE) and asked[len(ROUTE) : len(ROUTE) + 1] in (b"", b"?", b"/"):
             return self._answer(scope, receive, send, asked[len(ROUTE) :])
-        return self.gate(scope, receive, send)
+        return self.front(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, how: bytes) -> None:
-        client = self.gate.clients.of(scope)
+        client = self.first.clients.of(scope)
         whole: bytes = scope["extensions"]["waitroom"].target
-        if not client.trusted or not isinstance(self.gate.rules.place(whole, client.host), Own):
+        if not client.trusted or not isinstance(self.rules.place(whole, client.host), Own):
             # The gate knows no such route. What is ours in some readings only, such as auth/../../../a, is no question
             # of the proxy's: a client sent it, and the proxy took it for another path.
-            await self.gate(scope, receive, send)
+            await self.front(scope, receive, send)
             return
         method, target, headers = read(scope, how)
         if target is None or METHOD.fullmatch(method) is None:
             here = Request(scope, receive, send, client)
-            await here.answer(self.gate.problems.bad_request(here.asked(), N_("It does not say what is asked about.")))
+            await here.answer(self.first.problems.bad_request(here.asked(), N_("It does not say what is asked about.")))
             return
         scope["extensions"]["waitroom"].target = target
         send = fitting(send, bodyless=method == b"HEAD" and scope["method"] != "HEAD", below_500=how.startswith(b"/"))
@@ -108,32 +112,41 @@ class ForwardAuth:
         if how == ELSE_401:
             await self._tell(request)
         elif method in REFUSED_METHODS:
-            await request.answer(self.gate.problems.method_not_allowed(request.asked(), allow=()))
-        elif isinstance(self.gate.rules.place(target, client.host), Own):
-            await request.answer(self.gate.problems.not_found(request.asked()))
+            await request.answer(self.first.problems.method_not_allowed(request.asked(), allow=()))
+        elif isinstance(self.rules.place(target, client.host), Own):
+            await request.answer(self.first.problems.not_found(request.asked()))
         else:
             await self.asked(scope, receive, send)
 
     async def _tell(self, request: Request) -> None:
         """In, or not. What may pass by another rule, and needs more than that, is not: it goes the other way."""
-        line = self.gate.line
-        now_ms = int(line.now_ms())
-        match self.gate.rules.place(request.exchange.target, request.client.host):
+        match self.rules.place(request.exchange.target, request.client.host):
             case Free():
-                line.counts[REQUESTS["free"]] += 1
-                await self.permit.forward(request, now_ms)
-            case Guarded():
-                visitor = self.gate.desk.read(
-                    request.scope["headers"], secure=request.secure, snapshot=line.snapshot, now_ms=now_ms
-                )
-                pass_ = visitor.pass_
-                if visitor.holds is not Holds.PASS or pass_ is None or pass_.valid_from_ms > now_ms:
+                await self.asked(request.scope, request.receive, request.send)
+            case Guarded(rooms):
+                passes = [self._pass(request, self.gates[room]) for room in rooms]
+                if None in passes:
                     await request.answer(NOT_IN)
-                    return
-                line.counts[REQUESTS["pass"]] += 1
-                await self.permit.forward(request, now_ms, pass_)
+                elif len(rooms) > 1:
+                    await self.asked(request.scope, request.receive, request.send)
+                else:
+                    line = self.gates[rooms[0]].line
+                    line.counts[REQUESTS["pass"]] += 1
+                    await self.permits[rooms[0]].forward(request, int(line.now_ms()), passes[0])
             case _:
                 await request.answer(NOT_IN)
+
+    def _pass(self, request: Request, gate: Gate) -> Pass | None:
+        """The pass of a room, if it is good now."""
+        line, now_ms = gate.line, int(gate.line.now_ms())
+        visitor = gate.desk.read(request.scope["headers"], secure=request.secure, snapshot=line.snapshot, now_ms=now_ms)
+        pass_ = visitor.pass_
+        return pass_ if visitor.holds is Holds.PASS and pass_ is not None and pass_.valid_from_ms <= now_ms else None
+
+
+def permit_of(gate: Gate) -> Permit:
+    to_shop = gate.passage
+    return Permit(gate.line, gate.desk, gate.proxy, gate.problems, to_shop.flood, to_shop.gauges)
 
 
 def read(scope: Scope, how: bytes) -> tuple[bytes, bytes | None, list[Header]]:

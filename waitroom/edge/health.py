@@ -3,6 +3,7 @@ lock out the people inside.
 """
 
 import time
+from collections.abc import Sequence
 
 from waitroom.store.line import Line
 
@@ -10,14 +11,15 @@ WITHOUT_SNAPSHOT_S = 10.0
 
 
 class Health:
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = lines
         self._began = time.monotonic()
         self.is_stopping = False
 
     @property
     def is_ready(self) -> bool:
-        """From the first snapshot, or after 10 s without one, until the stop."""
+        """From the first snapshot of every line, or after 10 s without one, until the stop."""
         if self.is_stopping:
             return False
-        return self._line.snapshot is not None or time.monotonic() - self._began >= WITHOUT_SNAPSHOT_S
+        known = all(line.snapshot is not None for line in self._lines)
+        return known or time.monotonic() - self._began >= WITHOUT_SNAPSHOT_S

@@ -6,7 +6,7 @@ the one exception, what was found in the room, is bounded.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -59,6 +59,7 @@ GAUGES: Final[tuple[tuple[str, str, int], ...]] = (
     ("held_polls", "Polls that are held until something changes.", figures.HELD),
     ("origin_connections", "Open connections to the shop.", figures.ORIGIN_CONNECTIONS),
 )
+OF_THE_PROCESS: Final = frozenset(("answers", "connections", "loop_delay_seconds"))
 ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
     ("present", "People in line who are there.", lambda room: room.waiting),
     ("away", "Numbers in line whose people are not there.", lambda room: room.away),
@@ -78,37 +79,76 @@ ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
 )
 
 
-class Exported(Collector):
-    """One scrape's metrics. `room` is None while Redis is away or has no such room."""
+class RoomFigures(NamedTuple):
+    """What is known of one room: each worker's report, and the room itself, or None while Redis is away or has none."""
 
-    def __init__(self, reports: Sequence[Report], room: Overview | None) -> None:
-        self._reports = reports
-        self._room = room
+    name: str
+    reports: Sequence[Report]
+    overview: Overview | None
+
+    @property
+    def counts(self) -> list[int]:
+        return [sum(column) for column in zip(*(report.counts for report in self.reports), strict=True)]
+
+
+class Exported(Collector):
+    """One scrape's metrics. With several rooms what is a room's has the label `room`; what is a process's stands with
+    the first room.
+    """
+
+    def __init__(self, rooms: Sequence[RoomFigures]) -> None:
+        self._rooms = rooms
+        self._reports = rooms[0].reports
+        self._labels = ["room"] if len(rooms) > 1 else []
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("waitroom", "What runs here.", {"version": __version__})
         yield from self._gateway()
         yield from self._workers()
-        yield GaugeMetricFamily(
-            "waitroom_room_known", "1 if Redis told of the room in the last ten seconds.", float(self._room is not None)
+        known = GaugeMetricFamily(
+            "waitroom_room_known", "1 if Redis told of the room in the last ten seconds.", labels=self._labels
         )
-        if self._room is not None:
-            yield from room_metrics(self._room)
+        for room in self._rooms:
+            known.add_metric(self._of(room), float(room.overview is not None))
+        yield known
+        overviews = [(self._of(room), room.overview) for room in self._rooms if room.overview is not None]
+        if overviews:
+            yield from room_metrics(self._labels, overviews)
+
+    def _of(self, room: RoomFigures) -> list[str]:
+        return [room.name] if self._labels else []
+
+    def _placed(self, name: str) -> tuple[list[str], Sequence[tuple[list[str], RoomFigures]]]:
+        """(labels, their values with the room they are of) for a figure of the gateway."""
+        if name in OF_THE_PROCESS:
+            return [], [([], self._rooms[0])]
+        return self._labels, [(self._of(room), room) for room in self._rooms]
 
     def _gateway(self) -> Iterator[Metric]:
-        counts = [sum(column) for column in zip(*(report.counts for report in self._reports), strict=True)]
+        counts = {room.name: room.counts for room in self._rooms}
         for name, text, label, places in COUNTERS:
-            counter = CounterMetricFamily(f"waitroom_{name}", text, labels=[label] if label else [])
-            for value, place in places.items():
-                counter.add_metric([value] if label else [], counts[place])
+            labels, rooms = self._placed(name)
+            counter = CounterMetricFamily(f"waitroom_{name}", text, labels=[*labels, *([label] if label else [])])
+            for of, room in rooms:
+                for value, place in places.items():
+                    counter.add_metric([*of, *([value] if label else [])], counts[room.name][place])
             yield counter
         for name, text, histogram in HISTOGRAMS:
-            yield histogram_metric(f"waitroom_{name}", text, histogram, counts)
+            labels, rooms = self._placed(name)
+            family = HistogramMetricFamily(f"waitroom_{name}", text, labels=labels)
+            for of, room in rooms:
+                add_histogram(family, of, histogram, counts[room.name])
+            yield family
         for name, text, place in GAUGES:
-            total = sum(report.gauges[place] for report in self._reports)
-            yield GaugeMetricFamily(f"waitroom_{name}", text, total)
-        away = sum(bool(report.gauges[figures.AWAY_SINCE_MS]) for report in self._reports)
-        yield GaugeMetricFamily("waitroom_store_away", "Workers that Redis does not answer.", away)
+            labels, rooms = self._placed(name)
+            gauge = GaugeMetricFamily(f"waitroom_{name}", text, labels=labels)
+            for of, room in rooms:
+                gauge.add_metric(of, sum(report.gauges[place] for report in room.reports))
+            yield gauge
+        away = GaugeMetricFamily("waitroom_store_away", "Workers that Redis does not answer.", labels=self._labels)
+        for room in self._rooms:
+            away.add_metric(self._of(room), sum(bool(report.gauges[figures.AWAY_SINCE_MS]) for report in room.reports))
+        yield away
         yield GaugeMetricFamily("waitroom_workers", "Workers there should be.", len(self._reports))
 
     def _workers(self) -> Iterator[Metric]:
@@ -132,38 +172,45 @@ class Exported(Collector):
         yield from (ready, age, memory, cpu, starts)
 
 
-def room_metrics(room: Overview) -> Iterator[Metric]:
+def room_metrics(labels: Sequence[str], rooms: Sequence[tuple[list[str], Overview]]) -> Iterator[Metric]:
     for name, text, read in ROOM:
-        yield GaugeMetricFamily(f"waitroom_room_{name}", text, float(read(room)))
-    yield CounterMetricFamily("waitroom_room_admissions", "Admissions since the room was made.", room.state.admitted)
+        gauge = GaugeMetricFamily(f"waitroom_room_{name}", text, labels=labels)
+        for of, room in rooms:
+            gauge.add_metric(of, float(read(room)))
+        yield gauge
+    admissions = CounterMetricFamily("waitroom_room_admissions", "Admissions since the room was made.", labels=labels)
     estimates = CounterMetricFamily(
         "waitroom_room_estimates",
         "Places watched until they were called, by whether the wait shown came true.",
-        labels=["shown", "came_true"],
+        labels=[*labels, "shown", "came_true"],
     )
-    told = room.estimates
-    for shown, watched, within in (("first", told.first, told.first_within), ("half_way", told.half, told.half_within)):
-        estimates.add_metric([shown, "yes"], within)
-        estimates.add_metric([shown, "no"], watched - within)
-    yield estimates
     findings = GaugeMetricFamily(
         "waitroom_room_findings",
         f"What `waitroom status` lists to look at, refused paths above all; the {MOST_FINDINGS} most frequent.",
-        labels=["finding"],
+        labels=[*labels, "finding"],
     )
-    for what, times in room.findings[:MOST_FINDINGS]:
-        findings.add_metric([what], times)
-    yield findings
+    for of, room in rooms:
+        admissions.add_metric(of, room.state.admitted)
+        told = room.estimates
+        halves = (("first", told.first, told.first_within), ("half_way", told.half, told.half_within))
+        for shown, watched, within in halves:
+            estimates.add_metric([*of, shown, "yes"], within)
+            estimates.add_metric([*of, shown, "no"], watched - within)
+        for what, times in room.findings[:MOST_FINDINGS]:
+            findings.add_metric([*of, what], times)
+    yield from (admissions, estimates, findings)
 
 
-def histogram_metric(name: str, text: str, histogram: Histogram, counts: Sequence[int]) -> Metric:
+def add_histogram(
+    family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram, counts: Sequence[int]
+) -> None:
     """Buckets are cumulative; the number of values is the last one, so that the two can never disagree."""
     start, bounds_ms, sum_at = histogram
     buckets, so_far = [], 0
     for index, bound_ms in enumerate((*bounds_ms, math.inf)):
         so_far += counts[start + index]
         buckets.append(("+Inf" if bound_ms == math.inf else repr(bound_ms / 1000), float(so_far)))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=counts[sum_at] / 1e6)
+    family.add_metric(labels, buckets=buckets, sum_value=counts[sum_at] / 1e6)
 
 
 def rate_of(room: Overview) -> float:
@@ -176,9 +223,9 @@ def used_rate_of(room: Overview) -> float:
     return room.admitted_per_min / 60
 
 
-def exposition(reports: Sequence[Report], room: Overview | None, *, accept: str) -> tuple[bytes, str]:
+def exposition(rooms: Sequence[RoomFigures], *, accept: str) -> tuple[bytes, str]:
     """(the text, its content type): the format that `accept` asks for, Prometheus's own unless told otherwise."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exported(reports, room))
+    registry.register(Exported(rooms))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type

@@ -60,10 +60,15 @@ def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) 
             redis = start_embedded(settings.data_dir)
             stack.callback(redis.stop)
             keys = settings.secret or (SecretStr(load_or_make_secret(settings.data_dir)),)
-            settings = settings.model_copy(update={"redis_url": SecretStr(redis.url), "secret": keys})
+            settings = settings.throughout(redis_url=SecretStr(redis.url), secret=keys)
         parent = Parent(settings, sockets, admin_sockets, redis, signals, app=app, announce=announce_all)
         stack.callback(parent.close)
         return parent.watch()
+
+
+def guarding(room: Settings) -> str:
+    guarded = ", ".join(room.guard) or "nothing"
+    return f"{guarded} of {room.origin} at {room.rate}" + (f" (room {room.room})" if room.named else "")
 
 
 def listen_for_admin(address: Listen | None) -> list[socket]:
@@ -81,14 +86,15 @@ def announcement(settings: Settings, sockets: Sequence[socket], admin_sockets: S
         store = f"an embedded Redis in {settings.data_dir}"
     else:
         store = f"Redis at {redis_url_shown(settings.redis_url.get_secret_value())}"
-    guarded = ", ".join(settings.guard) or "nothing"
     lines = [
         f"Listening on http://{host}:{sockets[0].getsockname()[1]}",
-        f"Guarding {guarded} of {settings.origin} at {settings.rate}",
+        *(f"Guarding {guarding(room)}" for room in settings.every_room),
         f"Keeping the line in {store}",
     ]
-    if settings.shadow:
-        lines.insert(0, "IN SHADOW: everybody is let through; `waitroom status` says who would have waited")
+    shadows = [room.room for room in settings.every_room if room.shadow]
+    if shadows:
+        where = f" in {', '.join(shadows)}" if settings.rooms else ""
+        lines.insert(0, f"IN SHADOW: everybody is let through{where}; `waitroom status` says who would have waited")
     if settings.admin_listen is not None:
         admin = settings.admin_listen._replace(port=admin_sockets[0].getsockname()[1])
         what = "Metrics and health" if settings.admin_token is None else "Metrics, health and the admin API"

@@ -3,9 +3,10 @@
 ```
 slot 0: COUNTS, GAUGES   slot 1: COUNTS, GAUGES   …        whole numbers of 64 bits (waitroom.core.figures)
 ```
-Each worker writes its own slot about once a second; whoever looks reads what stands there: nothing is sent, so nothing
-gets lost, waits, or stops when a process does. A worker that is started again goes on from its slot's counts, which
-therefore never go back. A number is written whole; numbers beside each other may be a moment apart.
+Each worker has a slot for each room, side by side, and writes them about once a second; whoever looks reads what stands
+there: nothing is sent, so nothing gets lost, waits, or stops when a process does. A worker that is started again goes
+on from its slots' counts, which therefore never go back. A number is written whole; numbers beside each other may be a
+moment apart.
 """
 
 import mmap

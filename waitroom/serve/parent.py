@@ -73,7 +73,8 @@ class Parent:
         self.settings = settings
         self.sockets = sockets
         self.admin_sockets = admin_sockets
-        self.board = Board.make(settings.workers)
+        self.rooms = len(settings.every_room)
+        self.board = Board.make(settings.workers * self.rooms)
         self.redis = redis
         self.signals = signals
         self.app = app
@@ -144,9 +145,9 @@ class Parent:
             child = start_child(command, env={**environment, "PYTHONPATH": path}, pass_fds=numbers)
         # Each is told the secrets that it needs, and no others.
         if is_admin:
-            send_task(ours, AdminTask(self.settings.model_copy(update={"secret": ()})))
+            send_task(ours, AdminTask(self.settings.throughout(secret=())))
         else:
-            settings = self.settings.model_copy(update={"admin_token": None})
+            settings = self.settings.throughout(admin_token=None)
             send_task(ours, Task(settings, self.app, fresh_store, slot))
         process = Process(slot, child, ours)
         self.processes.append(process)
@@ -182,7 +183,8 @@ class Parent:
             self.selector.unregister(process.channel)
             process.channel.close()
         if slot != ADMIN:
-            self.board.clear(slot)
+            for room in range(self.rooms):
+                self.board.clear(slot * self.rooms + room)
         if self.is_stopping:
             return
         if slot == ADMIN:

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from waitroom.core.figures import CONNECTIONS, CPU_US, LOOP_DELAY, MEMORY, READY, STARTS, Figures, observe
@@ -17,22 +18,25 @@ LOOKS_A_REPORT = 4
 
 
 class Counting(Protocol):
-    """An app with figures; `look` brings its gauges up to date."""
+    """An app with figures, one for each room; the process's own stand in the first. `look` brings gauges up to date."""
 
-    figures: Figures
+    figures: Sequence[Figures]
 
     def look(self) -> None: ...
 
 
 class Reporter:
     def __init__(self, app: Counting, server: EdgeServer, board: Board, slot: int) -> None:
+        """`slot` is the first of the app's: each room has one."""
         self._app = app
         self._server = server
         self._board = board
         self._slot = slot
         self._task: asyncio.Task[None] | None = None
-        counts = app.figures.counts
-        counts[:] = board.counts(slot)
+        self._figures = app.figures[0]
+        for room, figures in enumerate(app.figures):
+            figures.counts[:] = board.counts(slot + room)
+        counts = self._figures.counts
         counts[STARTS] += 1
         self._cpu_before_us = counts[CPU_US]
 
@@ -52,16 +56,17 @@ class Reporter:
             for _ in range(LOOKS_A_REPORT):
                 due = time.monotonic() + LOOK_S
                 await asyncio.sleep(LOOK_S)
-                observe(self._app.figures.counts, LOOP_DELAY, (time.monotonic() - due) * 1000)
+                observe(self._figures.counts, LOOP_DELAY, (time.monotonic() - due) * 1000)
 
     def _report(self, *, ready: bool = True) -> None:
-        figures = self._app.figures
+        figures = self._figures
         self._app.look()
-        figures.gauges[READY] = figures.gauges[READY] if ready else 0
         figures.gauges[CONNECTIONS] = len(self._server.edge.connections)
         figures.gauges[MEMORY] = memory_bytes()
         figures.counts[CPU_US] = self._cpu_before_us + time.process_time_ns() // 1000
-        self._board.write(self._slot, figures)
+        for room, each in enumerate(self._app.figures):
+            each.gauges[READY] = each.gauges[READY] if ready else 0
+            self._board.write(self._slot + room, each)
 
 
 def memory_bytes() -> int:

@@ -51,9 +51,9 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket],
         stop_limit_s=STOP_LIMIT_S,
         on_start=lambda: channel.sendall(READY),
         on_stop=app.stopping,
-        counts=app.figures.counts,
+        counts=app.figures[0].counts,
     )
-    reporter = Reporter(app, server, board, task.slot)
+    reporter = Reporter(app, server, board, task.slot * len(task.settings.every_room))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     spare_collector()

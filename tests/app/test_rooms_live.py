@@ -1,0 +1,206 @@
+"""Several rooms in one running gateway: two lines before one shop, each with its own tickets, passes and figures."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.live_support import ask, browsers, cookies, run
+from tests.support import (
+    Gateway,
+    RedisServer,
+    Shop,
+    free_port,
+    page_facts,
+    running_gateway,
+    running_redis,
+    running_shop,
+)
+from waitroom.demo.browser import Answer, Browser
+
+TOKEN = "t" * 32
+ROOMS = """
+shop_name = "Kiosk"
+rate = "unlimited"
+
+[rooms.drop]
+guard = "/products/one*"
+rate = "1/h"
+shop_name = "The Drop"
+"""
+
+
+@asynccontextmanager
+async def shop_with_rooms(redis: RedisServer, folder: Path, **more: str) -> AsyncIterator[tuple[Shop, Gateway]]:
+    path = folder / "waitroom.toml"
+    path.write_text(ROOMS)
+    admin = {"admin_listen": f"127.0.0.1:{free_port()}", "admin_token": TOKEN}
+    async with (
+        running_shop() as shop,
+        running_gateway(shop, redis.url, config=str(path), **{**admin, "workers": "2", **more}) as gateway,
+    ):
+        yield shop, gateway
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+async def until_ok(get: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Somebody who tries again until let in, within ten seconds."""
+    for _ in range(50):
+        answer = await get()
+        if answer.status == 200:
+            return answer
+        await asyncio.sleep(0.2)
+    return answer
+
+
+AROUND = ("/a/..%2fproducts/one", "/products%2fone", "/%70roducts/one", "//products/one", "/x\\..\\products/one")
+
+
+async def take_the_one_seat(gateway: Gateway, visitor: Browser) -> None:
+    """The drop lets one person in an hour: this one."""
+    assert b"The shop" in (await visitor.open("/products/one")).body
+
+
+async def test_one_room_has_a_line_while_another_lets_everybody_through(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+        with browsers(gateway, 6) as (first, *others):
+            await take_the_one_seat(gateway, first)
+
+            pages = [await other.open("/products/one-red") for other in others]
+            walks = [await other.open("/products/two") for other in others]
+            again = [await other.open("/products/one") for other in others]
+
+            # A line before the drop, with a place each; the rest of the shop is open, also to who waits for the drop.
+            assert [page.status for page in pages] == [503] * 5
+            assert sorted(page_facts(page)["number"] for page in pages) == [1, 2, 3, 4, 5]
+            assert all(b"The Drop" in page.body and b"room=drop" in page.body for page in pages)
+            assert [walk.status for walk in walks] == [200] * 5
+            # A pass of the one room is nothing in the other: they hold the shop's, and wait on for the drop.
+            assert [page.status for page in again] == [503] * 5
+            for other in others:
+                assert {"waitroom_drop_ticket", "waitroom_shop_pass"} <= other.cookies.keys()
+            # Nothing of the drop reached the shop but for the one who was let in.
+            assert len([one for one in shop.arrivals if one.target.startswith("/products/one")]) == 1
+            # The token itself is the room's, whatever cookie it comes in.
+            stolen = {"waitroom_drop_pass": others[0].cookies["waitroom_shop_pass"]}
+            field = "; ".join(f"{name}={value}" for name, value in stolen.items())
+            answer = await ask(gateway, "GET", "/products/one", ("cookie", field), ("accept", "application/json"))
+            assert answer.status == 503
+
+            # Own routes are the environment's room's, unless they name another.
+            here = (await others[0].fetch("/-/waitroom/status")).json()
+            there = (await others[0].fetch("/-/waitroom/status?room=drop&shown=9")).json()
+            nowhere = await others[0].fetch("/-/waitroom/status?room=none")
+            assert (here["state"], there["state"], nowhere.status) == ("admitted", "waiting", 404)
+            refused = (await ask(gateway, "GET", "/products/one/data", ("accept", "application/json"))).json()
+            assert refused["enter_url"].endswith("/-/waitroom/enter?room=drop&to=/products/one")
+
+
+async def test_no_spelling_of_a_path_is_a_way_around_a_room(redis_server: RedisServer, tmp_path: Path) -> None:
+    """P6: whatever the shop may read as the drop needs a pass of the drop, and of the other room that it may be in."""
+    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+        with browsers(gateway, 3) as (inside, outside, new):
+            await take_the_one_seat(gateway, inside)
+            await outside.open("/")  # holds the shop's pass
+            assert (await outside.open("/products/one")).status == 503
+            before = len(shop.arrivals)
+            for target in AROUND:
+                refused = await ask(gateway, "GET", target, *cookies(outside).items(), ("accept", "text/html"))
+                assert refused.status == 503, target
+            assert len(shop.arrivals) == before
+
+            # Who holds the drop's pass alone gets the other one on the spot, and goes on with the same request.
+            only = ("cookie", f"waitroom_drop_pass={inside.cookies['waitroom_drop_pass']}")
+            for target in AROUND:
+                got = await ask(gateway, "GET", target, only, ("accept", "text/html"))
+                assert got.status == 200
+                assert any("waitroom_shop_pass=" in value for name, value in got.headers if name == "set-cookie")
+                assert shop.arrivals[-1].target == target
+
+            # Where there is room in both, a newcomer gets both on the way.
+            await run(gateway, "set", "rate=unlimited", "--room", "drop")
+            await until_ok(lambda: new.open("//products/one"))
+            assert {"waitroom_drop_pass", "waitroom_shop_pass"} <= new.cookies.keys()
+
+
+async def test_commands_and_the_admin_listener_know_every_room(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with shop_with_rooms(redis_server, tmp_path) as (_, gateway):
+        with browsers(gateway, 4) as visitors:
+            for visitor in visitors:
+                await visitor.open("/products/one")
+            await visitors[0].open("/")
+            greeting = gateway.log.read_text()
+            assert "Guarding /products/one* of" in greeting
+            assert "(room drop)" in greeting
+
+            for _ in range(50):
+                told = [json.loads(line) for line in (await run(gateway, "status", "--json")).splitlines()]
+                if told[1]["issued"] >= 4:
+                    break
+                await asyncio.sleep(0.1)
+            assert [room["room"] for room in told] == ["shop", "drop"]
+            assert (told[0]["rate"], told[1]["rate"]) == ("unlimited", "1/h")
+            (only,) = (await run(gateway, "status", "--json", "--room", "drop")).splitlines()
+            assert json.loads(only)["room"] == "drop"
+            await run(gateway, "hold", "Counting", "--room", "drop")
+            held = await run(gateway, "status")
+            assert held.index("shop") < held.index("drop") < held.index("on hold")
+            assert held.count("on hold") == 1
+            await run(gateway, "resume", "--room", "drop")
+            wrong = await asyncio.to_thread(gateway.command, "hold", "x", "--room", "dorp")
+            assert (wrong.returncode, "there are shop, drop" in wrong.stderr) == (2, True)
+
+            async with httpx.AsyncClient(
+                base_url=f"http://{gateway.environment['WAITROOM_ADMIN_LISTEN']}",
+                headers={"authorization": f"Bearer {TOKEN}"},
+            ) as admin:
+                rooms = (await admin.get("/api/rooms")).json()["rooms"]
+                drop = (await admin.get("/api/room?room=drop")).json()
+                changed = await admin.post("/api/set?room=drop", json={"rate": "2/h"})
+                assert (changed.status_code, changed.json()["changed"]) == (200, True)
+                after = [(await admin.get(f"/api/room?room={name}")).json()["rate"] for name in ("shop", "drop")]
+                unknown = await admin.get("/api/room?room=x")
+                await asyncio.sleep(2.2)  # a scrape is of the last two seconds
+                metrics = (await admin.get("/metrics")).text
+                health = (await admin.get("/health")).json()
+            assert [room["room"] for room in rooms] == ["shop", "drop"]
+            assert (drop["room"], drop["issued"]) == ("drop", 4)
+            assert after == ["unlimited", "2/h"]
+            assert (unknown.status_code, "there are shop, drop" in unknown.json()["detail"]) == (404, True)
+            assert 'waitroom_room_issued{room="drop"} 4.0' in metrics
+            assert 'waitroom_numbers_total{room="drop"} 3.0' in metrics
+            assert 'waitroom_numbers_total{room="shop"} 0.0' in metrics
+            assert 'waitroom_worker_ready{worker="1"} 1.0' in metrics
+            assert (health["status"], [*health["rooms"]]) == ("ok", ["shop", "drop"])
+
+
+async def test_forward_auth_asks_the_room_of_the_target(redis_server: RedisServer, tmp_path: Path) -> None:
+    more = {"forward_auth": "1", "trusted_proxies": "127.0.0.1/32", "workers": "1"}
+    async with shop_with_rooms(redis_server, tmp_path, **more) as (_, gateway):
+        with browsers(gateway, 2) as (first, second):
+            await second.open("/")
+            # The seat is taken, or this one takes it: either way the second waits.
+            await first.open("/products/one")
+            await second.open("/products/one")
+
+            async def asked(target: str, query: str = "") -> int:
+                fields = [("x-forwarded-method", "GET"), ("x-forwarded-uri", target), ("accept", "text/html")]
+                return (await ask(gateway, "GET", f"/-/waitroom/auth{query}", *fields, *cookies(second).items())).status
+
+            assert await asked("/products/two") == 200
+            assert await asked("/products/one") == 503
+            assert await asked("/a/..%2fproducts/one") == 503
+            assert await asked("/products/two", "?else=401") == 200
+            assert await asked("/products/one", "?else=401") == 401
+            assert await asked("/a/..%2fproducts/one", "?else=401") == 401
