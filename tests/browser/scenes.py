@@ -12,8 +12,9 @@ from playwright.async_api import Page, Route
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Settings
+from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language
-from waitroom.edge.pages import PageFacts, Pages, members
+from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Answer, Asked, Problems
 
 SHOP = "https://shop.test"

@@ -16,8 +16,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from waitroom.core.settings import Settings
+from waitroom.edge.facts import PageFacts
 from waitroom.edge.languages import Language
-from waitroom.edge.pages import PageFacts, Pages
+from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Asked, Problems
 from waitroom.edge.words import Words
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import STORED_LIMIT_BYTES, Document, Templates
+from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language
-from waitroom.edge.pages import ENDS, PLACED, PLACELESS, REACH, PageFacts, Pages, accepts_gzip, members
+from waitroom.edge.pages import ENDS, PLACED, PLACELESS, REACH, Pages, accepts_gzip
 from waitroom.edge.templates_path import templates_dir
 from waitroom.edge.words import Words
 

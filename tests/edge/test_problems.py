@@ -7,7 +7,8 @@ import pytest
 
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure, OriginFault
 from waitroom.core.settings import Settings
-from waitroom.edge.pages import PageFacts, Pages
+from waitroom.edge.facts import PageFacts
+from waitroom.edge.pages import Pages
 from waitroom.edge.problems import ORIGIN_TEXTS, TEXTS, UNSENT, UNSURE, Answer, Asked, Problems, asked_by
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})

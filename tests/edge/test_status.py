@@ -12,7 +12,7 @@ from waitroom.core.judge import Holds
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.model import Snapshot, State
 from waitroom.core.tokens import Ticket
-from waitroom.edge.pages import members
+from waitroom.edge.facts import members
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
 

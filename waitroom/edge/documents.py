@@ -14,7 +14,8 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from copy import copy
 from pathlib import Path
 
 from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
@@ -29,18 +30,20 @@ VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-d
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 # Up to here a stored block is cheaper than what compressing would save.
 STORED_LIMIT_BYTES = 4096
+NOTHING_JOINED: Mapping[str, Sequence[str]] = {}
 
 
 class Document:
     """A compiled page: `body()` in microseconds, and the headers that go with it."""
 
-    __slots__ = ("_crc", "_deflated", "_head", "_headers", "_tail")
+    __slots__ = ("_crc", "_deflated", "_fields", "_head", "_headers", "_tail")
 
     def __init__(self, html: str, *, framed: bool = False, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         first = MARK.search(html)
         cut = first.start() if first else len(html)
         self._head = html[:cut].encode()
         self._tail = MARK.sub(r"%(\1)b", html[cut:].replace("%", "%%")).encode()
+        self._fields = frozenset(MARK.findall(html))
         self._crc = zlib.crc32(self._head)
         squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
         self._deflated = GZIP_HEADER + squeeze.compress(self._head) + squeeze.flush(zlib.Z_FULL_FLUSH)
@@ -54,6 +57,15 @@ class Document:
             (b"x-content-type-options", b"nosniff"),
             *headers,
         ]
+
+    def filled(self, fields: Mapping[bytes, bytes]) -> "Document":
+        """The same document with some of its fields filled in for good."""
+        known = {field: value.replace(b"%", b"%%") for field, value in fields.items()}
+        left = self._fields - {field.decode() for field in fields}
+        same = copy(self)
+        same._fields = left
+        same._tail = self._tail.replace(b"%%", b"%%%%") % (known | {f.encode(): b"%%(%b)b" % f.encode() for f in left})
+        return same
 
     def body(self, fields: Mapping[bytes, bytes], *, gzip: bool) -> bytes:
         """The document with the visitor's values, which the caller has escaped for their place."""
@@ -103,10 +115,14 @@ class Templates:
         *,
         visitor: Set[str] = frozenset(),
         framed: bool = False,
+        joined: Mapping[str, Sequence[str]] = NOTHING_JOINED,
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> Document:
-        """Render once. The names in `visitor` become the fields of `Document.body`."""
+        """Render once. The names in `visitor` become the fields of `Document.body`; one in `joined` stands for several
+        of them, in a row.
+        """
         marks = {field: Markup(f"\ue000{field}\ue001") for field in visitor}  # noqa: S704 - a constant mark
+        marks |= {name: Markup("").join(marks[field] for field in fields) for name, fields in joined.items()}
         html = self._environment.get_template(name).render({**context, "visitor": marks})
         return Document(
             "\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n", framed=framed, headers=headers

@@ -5,11 +5,9 @@ an answer fills the visitor's figures into the end of the page. What else may be
 `problems`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache, partial
+from datetime import datetime
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote
 
@@ -19,6 +17,17 @@ from waitroom.core.paths import own_path
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import Document, Headers, Templates
+from waitroom.edge.facts import (
+    CHANGES,
+    PageFacts,
+    Told,
+    iso_time,
+    json_for_html,
+    message_json,
+    own_members,
+    told_members,
+    told_of,
+)
 from waitroom.edge.languages import Language, Languages
 from waitroom.edge.shrink import shrink_script, shrink_style
 from waitroom.edge.templates_path import templates_dir
@@ -41,7 +50,8 @@ SCRIPTS = ("figures", "countdown", "show", "bell", "tabs", "waiting")
 RETRY_S = 5
 VISITOR = frozenset(
     (
-        "json",
+        "figures",
+        "told",
         "to",
         "again",
         "then",
@@ -62,46 +72,14 @@ VISITOR = frozenset(
         "clock",
     )
 ) | {prefix + name for name in ("ahead", "waiting", "rate", "stock") for prefix in ("", "no_")}
-CHANGES = ("faster", "slower", "resumed")
-"""What a change of limits may mean to people in line."""
+JOINED = {"json": ("figures", "told")}
+"""A template's name for the facts as JSON: what is this visitor's own, then what many are told alike."""
+MOST_TOLD, LONGEST_TARGET = 512, 256
+"""So many different things told are kept, filled in, for targets of that length: some 2 MB."""
 HIDDEN = b" hidden"
 COUNTED = ("before", "lobby")
 """The states with a countdown, also where the place is drawn already."""
 NO_MOMENT = {b"remaining": b"", b"moment": b"", b"moment_text": b""}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageFacts:
-    """What one visitor's page says; the same facts as the JSON of `status`. `change` is one of CHANGES.
-
-    `target` is the path to go to when let in; without one it is the page's own address.
-    Of a sale: `phase` is `before`, `lobby`, `drawn`, `open`, `draining`, `closed` or `sold_out`, the times are ISO 8601
-    in UTC, `at_close` is `drain` or `stop`, `place` is known from the draw on; all None without one. `stock` is None
-    where nobody told it. `kept_until_ms` is known of a turn that has come.
-    """
-
-    state: str
-    number: int | None = None
-    position: int | None = None
-    ahead: int | None = None
-    waiting: int | None = None
-    rate_per_min: float | None = None
-    wait_low_s: float | None = None
-    wait_high_s: float | None = None
-    next_poll_s: float = 3.0
-    hold_s: float = 0.0
-    message: str | None = None
-    change: str | None = None
-    target: str | None = None
-    place: int | None = None
-    phase: str | None = None
-    stock: int | None = None
-    lobby_at: str | None = None
-    opens_at: str | None = None
-    closes_at: str | None = None
-    at_close: str | None = None
-    kept_until_ms: int | None = None
-    server_time_ms: int
 
 
 class Pages:
@@ -123,9 +101,7 @@ class Pages:
         for state in self.states:
             self._document(state, self.languages.default)
         # What many people are told in the same words is put into them once.
-        self._message = lru_cache(maxsize=16)(_message)
-        self._any_target = partial(_target, settings.room_query)
-        self._target = lru_cache(maxsize=256)(self._any_target)
+        self._kept_told = lru_cache(maxsize=MOST_TOLD)(self._tell)
 
     @property
     def states(self) -> Iterable[str]:
@@ -133,10 +109,11 @@ class Pages:
 
     def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
-        language = language or self.languages.default
-        return self._document(view_of(facts), language).answer(
-            self._fields(facts, self._say(language)), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s))
-        )
+        say = self._say(language or self.languages.default)
+        target = facts.target
+        tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
+        document = tell(say, told_of(facts))
+        return document.answer(self._own(facts, say), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s)))
 
     def common(self, language: Language) -> dict[str, object]:
         """What every template is given."""
@@ -168,6 +145,7 @@ class Pages:
                     "refreshes": state in self._refresh_s,
                 },
                 visitor=VISITOR,
+                joined=JOINED,
                 headers=(language.header,),
             )
         return document
@@ -178,44 +156,49 @@ class Pages:
             spoken = self._spoken[language.tag] = Spoken(Words(language))
         return spoken
 
-    def _fields(self, facts: PageFacts, say: "Spoken") -> dict[bytes, bytes]:
-        number = say.words.number
-        position = number(facts.position).encode()
-        time = iso_time(facts.server_time_ms)
-        no_message, message, message_json = self._message(facts.message)
-        high_s = facts.wait_high_s
-        wait = say.unknown if high_s is None else say.wait(*wait_steps(facts.wait_low_s or 0, high_s))
-        is_scarce = facts.stock is not None and facts.ahead is not None and facts.ahead >= facts.stock
-        target = facts.target
-        known = self._target if target is None or len(target) <= 256 else self._any_target
-        to, again, target_json = known(target)
-        return {
-            b"position": position,
-            b"size": b"9" if len(position) > 6 else b"6" if len(position) > 4 else b"4",
-            b"wait": wait,
-            b"ahead": number(facts.ahead).encode(),
-            b"no_ahead": HIDDEN if facts.ahead is None else b"",
-            b"waiting": number(facts.waiting).encode(),
-            b"no_waiting": HIDDEN if facts.waiting is None else b"",
-            b"stock": b"" if facts.stock is None else say.stock(facts.stock),
-            b"no_stock": HIDDEN if facts.stock is None else b"",
-            b"scarce": say.scarce if is_scarce else b"",
-            b"no_scarce": b"" if is_scarce else HIDDEN,
-            **moments(facts, say.words),
-            b"rate": say.rate(facts.rate_per_min),
-            b"no_rate": HIDDEN if facts.rate_per_min is None else b"",
-            b"change": say.changes[facts.change],
-            b"no_change": HIDDEN if facts.change is None else b"",
-            b"message": message,
-            b"no_message": no_message,
+    def _tell(self, say: "Spoken", told: Told) -> Document:
+        """The document with all that is told."""
+        to, again, target_json = _target(self._settings.room_query, told.target)
+        fields = {
+            b"no_ahead": b"" if told.has_ahead else HIDDEN,
+            b"no_waiting": b"" if told.has_waiting else HIDDEN,
+            b"stock": b"" if told.stock is None else say.stock(told.stock),
+            b"no_stock": HIDDEN if told.stock is None else b"",
+            b"scarce": say.scarce if told.is_scarce else b"",
+            b"no_scarce": b"" if told.is_scarce else HIDDEN,
+            b"rate": say.rate(told.rate_per_min),
+            b"no_rate": HIDDEN if told.rate_per_min is None else b"",
+            b"change": say.changes[told.change],
+            b"no_change": HIDDEN if told.change is None else b"",
+            b"message": _text(told.message) if told.message else b"",
+            b"no_message": b"" if told.message else HIDDEN,
             b"to": to,
             b"again": again,
-            b"refresh": b"%d" % self._refresh(facts),
             b"then": b";url=" + again if again else b"",
-            b"server_time": time,
-            b"clock": say.clock(facts.server_time_ms // 1000),
-            b"json": b'{%b,"target":%b}' % (members(facts, message_json), target_json),
+            b"told": b',%b,"target":%b}' % (told_members(told, message_json(told.message)), target_json),
         }
+        if told.state not in COUNTED:
+            fields |= NO_MOMENT
+        return self._document(told.view, say.words.language).filled(fields)
+
+    def _own(self, facts: PageFacts, say: "Spoken") -> dict[bytes, bytes]:
+        """What is this visitor's own, and this moment's."""
+        position = say.number(facts.position)
+        high_s = facts.wait_high_s
+        fields = {
+            b"position": position,
+            b"size": b"9" if len(position) > 6 else b"6" if len(position) > 4 else b"4",
+            b"wait": say.unknown if high_s is None else say.wait(*wait_steps(facts.wait_low_s or 0, high_s)),
+            b"ahead": say.number(facts.ahead),
+            b"waiting": say.number(facts.waiting),
+            b"refresh": b"%d" % self._refresh(facts),
+            b"server_time": iso_time(facts.server_time_ms),
+            b"clock": say.clock(facts.server_time_ms // 1000),
+            b"figures": b"{" + own_members(facts),
+        }
+        if facts.state in COUNTED:
+            fields |= moments(facts, say.words)
+        return fields
 
     def _refresh(self, facts: PageFacts) -> int:
         """Seconds until a page without a script asks anew: sooner where the turn may be near."""
@@ -223,11 +206,6 @@ class Pages:
         if facts.state != "waiting" or facts.wait_high_s is None:
             return longest_s
         return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
-
-
-def view_of(facts: PageFacts) -> str:
-    """Which document shows the facts: the state, but that a lobby whose places are drawn has one of its own."""
-    return "drawn" if facts.state == "lobby" and facts.position is not None else facts.state
 
 
 def script_of(templates: Templates) -> Markup:
@@ -249,64 +227,21 @@ def moments(facts: PageFacts, words: Words) -> Mapping[bytes, bytes]:
     return {b"remaining": _text(remaining), b"moment": _text(at), b"moment_text": _text(words.moment(then_s))}
 
 
-def sale_members(facts: PageFacts) -> bytes:
-    """What everybody is told alike of a sale, as members of a JSON object."""
-    texts = [facts.phase, facts.lobby_at, facts.opens_at, facts.closes_at, facts.at_close]
-    return b'"phase":%b,"lobby_at":%b,"opens_at":%b,"closes_at":%b,"at_close":%b,"stock":%b' % (
-        *(b"null" if text is None else b'"%b"' % text.encode() for text in texts),
-        json_number(facts.stock),
-    )
-
-
 class Spoken:
     """A language's words as bytes for the page; what many people are told is put into words once."""
 
-    __slots__ = ("changes", "clock", "rate", "scarce", "stock", "unknown", "wait", "words")
+    __slots__ = ("changes", "clock", "number", "rate", "scarce", "stock", "unknown", "wait", "words")
 
     def __init__(self, words: Words) -> None:
         self.words = words
         self.unknown = _text(words.wait(None, None))
         self.changes = {change: _text(str(words.script[f"change_{change}"])) for change in CHANGES} | {None: b""}
         self.clock = lru_cache(maxsize=8)(lambda time_s: _text(words.clock(time_s)))
+        self.number = lru_cache(maxsize=4096)(lambda value: _text(words.number(value)))
         self.scarce = _text(words.scarce)
         self.stock = lru_cache(maxsize=64)(lambda count: _text(words.stock(count)))
         self.rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(words.rate(rate)))
         self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
-
-
-def members(facts: PageFacts, message_json: bytes | None = None) -> bytes:
-    """The fields of `status` as the members of a JSON object, without its braces; inert inside HTML."""
-    if message_json is None:
-        message_json = _message(facts.message)[2]
-    wait = b"null"
-    if facts.wait_high_s is not None:
-        wait = b'{"low":%b,"high":%b}' % (json_number(facts.wait_low_s or 0), json_number(facts.wait_high_s))
-    return (
-        b'"state":"%b","number":%b,"position":%b,"ahead":%b,"waiting":%b,"rate_per_min":%b,"wait_s":%b,'
-        b'"next_poll_s":%b,"hold_s":%b,"message":%b,"change":%b,"place":%b,%b,%b"server_time":"%b"'
-    ) % (
-        facts.state.encode(),
-        json_number(facts.number),
-        json_number(facts.position),
-        json_number(facts.ahead),
-        json_number(facts.waiting),
-        json_number(facts.rate_per_min),
-        wait,
-        json_number(facts.next_poll_s),
-        json_number(facts.hold_s),
-        message_json,
-        b"null" if facts.change is None else b'"%b"' % facts.change.encode(),
-        json_number(facts.place),
-        sale_members(facts),
-        b"" if facts.kept_until_ms is None else b'"kept_until":"%b",' % iso_time(facts.kept_until_ms),
-        iso_time(facts.server_time_ms),
-    )
-
-
-def json_for_html(value: object) -> str:
-    """JSON that stays data inside a `<script>` element, whatever it holds."""
-    text = json.dumps(value, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -320,29 +255,9 @@ def accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return False
 
 
-def iso_time(time_ms: int) -> bytes:
-    """ISO 8601 in UTC, to the millisecond."""
-    return b"%b.%03dZ" % (_second(time_ms // 1000), time_ms % 1000)
-
-
-@lru_cache(maxsize=8)
-def _second(time_s: int) -> bytes:
-    return datetime.fromtimestamp(time_s, UTC).isoformat()[:19].encode()
-
-
 def _text(value: str) -> bytes:
     # A lone surrogate is no character of UTF-8: it is shown as ?, never a failed page.
     return escape(value).encode("utf-8", "replace")
-
-
-def json_number(value: float | None) -> bytes:
-    return b"null" if value is None else b"%d" % value if value == int(value) else b"%.3f" % value
-
-
-def _message(message: str | None) -> tuple[bytes, bytes, bytes]:
-    if not message:
-        return HIDDEN, b"", b"null"
-    return b"", _text(message), json_for_html(message).encode()
 
 
 def _target(room_query: str, target: str | None) -> tuple[bytes, bytes, bytes]:

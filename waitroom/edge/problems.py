@@ -20,8 +20,9 @@ from waitroom.core.requests import accepts_html
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import VARY, Document, Headers
+from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language, accept_language
-from waitroom.edge.pages import PageFacts, Pages, accepts_gzip, members
+from waitroom.edge.pages import Pages, accepts_gzip
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 NO_STORE: Final = (b"cache-control", b"private, no-store")

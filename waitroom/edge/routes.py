@@ -16,7 +16,7 @@ from waitroom.core.paths import same_site_path
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.pages import PageFacts, members
+from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
 

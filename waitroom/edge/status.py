@@ -1,13 +1,12 @@
 """What the line says to one visitor: the facts of the page and of `GET status`. Memory only: no Redis, no template."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wait_range
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.tokens import Ticket
-from waitroom.edge.pages import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
+from waitroom.edge.facts import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
@@ -128,7 +127,7 @@ class Status:
             hold_s = PAUSED_HOLD_S if state == "held" else 0
             turn = self._bare(state, target, ticket, message=shared.message, position=1, next_poll_s=1.0, hold_s=hold_s)
             until_ms = shared.snapshot.kept_until_ms(ticket.number, self.line.settings.turn_held)
-            return turn if state == "held" else replace(turn, kept_until_ms=until_ms)
+            return turn if state == "held" else turn._replace(kept_until_ms=until_ms)
         ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
         if first and not (wait is not None and wait[0] < SOON_S):
             poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)
