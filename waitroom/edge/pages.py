@@ -121,7 +121,7 @@ class Pages:
         return {
             "_": language.in_html,
             "language": language,
-            "shop": Markup("<bdi>{}</bdi>").format(name or language.say("the shop")),
+            "shop": Markup("<bdi>{}</bdi>").format(name or language.say(N_("the shop"))),
             "shop_label": name or language.say(N_("The shop")),
             "own": lambda route: own_path(route, self._settings.room_query),
             "room_query": self._settings.room_query,
