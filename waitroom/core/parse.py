@@ -19,7 +19,9 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
 SECRET_LENGTH = 32
 HEADER_SECRET_LENGTH = 16
-LANGUAGES = ("en",)
+LANGUAGES = (
+    "ar", "de", "en", "es", "fr", "he", "it", "ja", "ko", "nl", "pl", "pt-BR", "tr", "uk", "zh-Hans", "zh-Hant",
+)  # fmt: skip
 """The languages that the pages speak, as BCP 47 tags."""
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 

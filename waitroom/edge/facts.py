@@ -139,9 +139,9 @@ def message_json(message: str | None) -> bytes:
     return json_for_html(message).encode() if message else b"null"
 
 
-def json_for_html(value: object) -> str:
+def json_for_html(value: object, *, ascii_only: bool = True) -> str:
     """JSON that stays data inside a `<script>` element, whatever it holds."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

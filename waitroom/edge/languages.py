@@ -9,8 +9,8 @@ To add a sentence:
      in a template      {{ _("It’s busy at {shop}.", shop=shop) }}
      for the script     a row of `script_words` in waitroom/edge/words.py; by number: ngettext("{n} hour", "{n} hours")
      in Python          N_("Try again") marks it, `language.say(text)` translates it where the language is known
-2. pybabel extract -F pyproject.toml -o templates/locales/waitroom.pot --omit-header --no-location -w 120 .
-   pybabel update -D waitroom -d templates/locales -i templates/locales/waitroom.pot --omit-header -w 120 -N
+2. pybabel extract -F pyproject.toml -o /tmp/waitroom.pot --no-location -w 120 .
+   pybabel update -N -D waitroom -i /tmp/waitroom.pot -d templates/locales -w 120 --ignore-obsolete
 3. Write the translations into the catalogues. tests/edge/test_languages.py says what is missing.
 
 A name or a message of the operator's may be written in any direction: in HTML it stands inside `<bdi>`.
@@ -98,7 +98,7 @@ class Languages:
         self._folder = folder
         self._loaded: dict[str, Language] = {}
         self._fixed = fixed
-        self.default: Final = self[fixed or ENGLISH]
+        self.default = self[fixed or ENGLISH]
         self._choose = lru_cache(maxsize=MOST_HEADERS)(self._choice)
 
     def __getitem__(self, tag: str) -> Language:

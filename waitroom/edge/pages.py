@@ -137,7 +137,7 @@ class Pages:
                 {
                     **self.common(language),
                     "script": self._script,
-                    "words": Markup(json_for_html(words.script)),  # noqa: S704 - escaped as JSON
+                    "words": Markup(json_for_html(words.script, ascii_only=False)),  # noqa: S704 - escaped
                     "turn_held": words.duration(self._settings.turn_held),
                     "state": state,
                     "reach": (*REACH.get(state, (state, *ENDS)), "nocookies"),
@@ -184,10 +184,11 @@ class Pages:
     def _own(self, facts: PageFacts, say: "Spoken") -> dict[bytes, bytes]:
         """What is this visitor's own, and this moment's."""
         position = say.number(facts.position)
+        length = len(position.decode())
         high_s = facts.wait_high_s
         fields = {
             b"position": position,
-            b"size": b"9" if len(position) > 6 else b"6" if len(position) > 4 else b"4",
+            b"size": b"9" if length > 6 else b"6" if length > 4 else b"4",
             b"wait": say.unknown if high_s is None else say.wait(*wait_steps(facts.wait_low_s or 0, high_s)),
             b"ahead": say.number(facts.ahead),
             b"waiting": say.number(facts.waiting),

@@ -7,7 +7,8 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-from babel.dates import format_datetime, format_time
+from babel import Locale
+from babel.dates import DateTimePattern, format_date, parse_pattern
 
 from waitroom.edge.languages import Language
 
@@ -27,6 +28,7 @@ class Words:
         symbols = language.locale.number_symbols[language.locale.default_numbering_system]
         self._group, self._decimal = str(symbols["group"]), str(symbols["decimal"])
         self._ungrouped_below = UNGROUPED_BELOW.get(language.locale.language, 1000)
+        self._clock, self._minute = (time_pattern(language.locale, style) for style in ("medium", "short"))
         self._script = script_words(language)
         self._durations = {
             3600: ngettext("{n} hour", "{n} hours"),
@@ -42,10 +44,14 @@ class Words:
         """As `Intl.NumberFormat` writes it, with at most one decimal."""
         if value is None:
             return UNKNOWN
-        if value < self._ungrouped_below and value == int(value):
-            return str(int(value))
-        text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
-        return text.translate({0x2C: self._group, 0x2E: self._decimal})
+        if isinstance(value, int):
+            if value < self._ungrouped_below:
+                return str(value)
+            text = f"{value:,}"
+            return text if self._group == "," else text.replace(",", self._group)
+        if value.is_integer():
+            return self.number(int(value))
+        return f"{value:,.1f}".translate({0x2C: self._group, 0x2E: self._decimal})
 
     def wait(self, low_s: float | None, high_s: float | None) -> str:
         """A wait as a range: the low end rounded down, the high end up, in steps a person would use."""
@@ -81,12 +87,13 @@ class Words:
 
     def clock(self, time_s: int) -> str:
         """The time of day in UTC, and that it is."""
-        return f"{format_time(datetime.fromtimestamp(time_s, UTC), 'medium', locale=self.language.locale)} UTC"
+        return f"{self._clock.apply(datetime.fromtimestamp(time_s, UTC), self.language.locale)} UTC"
 
     def moment(self, time_s: float) -> str:
         """A day and the time of it, in UTC, and that it is."""
         moment = datetime.fromtimestamp(time_s, UTC)
-        return f"{format_datetime(moment, 'EEEE d MMMM HH:mm', locale=self.language.locale)} UTC"
+        locale = self.language.locale
+        return f"{format_date(moment, 'full', locale=locale)}, {self._minute.apply(moment, locale)} UTC"
 
     def stock(self, count: int) -> str:
         return self._say("stock").format(n=self.number(count))
@@ -99,6 +106,12 @@ class Words:
     def _say(self, key: str, number: float = 0) -> str:
         said = self._script[key]
         return said if isinstance(said, str) else self.language.pick(said, number)
+
+
+def time_pattern(locale: Locale, style: str) -> DateTimePattern:
+    """How a time of day is written. In Korean with the long names of the half-days: the short ones are English."""
+    pattern = locale.time_formats[style].pattern
+    return parse_pattern(pattern.replace("a", "aaaa") if locale.language == "ko" else pattern)
 
 
 def script_words(language: Language) -> dict[str, str | dict[str, str]]:
