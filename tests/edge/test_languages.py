@@ -175,8 +175,10 @@ def test_every_word_of_every_page_comes_from_the_catalogue() -> None:
 @pytest.mark.parametrize("tag", LANGUAGES)
 def test_a_page_says_its_language_and_direction_and_fits_the_first_round_trip(tag: str) -> None:
     language = PAGES.languages[tag]
+    longest = " ".join(sorted(map(language.say, (english for english, *_ in in_use())), key=len))[-280:]
+    target = "/" + "".join(map(chr, range(33, 127))) * 2
     for state in PAGES.states:
-        shown = facts("lobby" if state == "drawn" else state, message="x" * 280, target="/a/" + "b" * 200, **OPENS)
+        shown = facts("lobby" if state == "drawn" else state, message=longest, target=target, **OPENS)
         headers, packed = PAGES.waiting(shown, language, gzip=True)
         head = PAGES.waiting(shown, language, gzip=False)[1][:200].decode()
 

@@ -28,8 +28,8 @@ MARK = re.compile("\ue000([a-z_]+)\ue001")
 INLINE = re.compile(rb"<(style|script)((?:\s[^>]*)?)>(.*?)</\1>", re.DOTALL)
 VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-dest")
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-# Up to here a stored block is cheaper than what compressing would save.
-STORED_LIMIT_BYTES = 4096
+# Up to here a stored block is cheaper than what compressing would save; a long message makes the tail longer.
+STORED_LIMIT_BYTES = 2560
 NOTHING_JOINED: Mapping[str, Sequence[str]] = {}
 
 
