@@ -1,6 +1,7 @@
 """The table in the docstring is the table in force."""
 
 import re
+from itertools import product
 
 import pytest
 
@@ -20,6 +21,7 @@ from waitroom.core.judge import (
     judge,
 )
 from waitroom.core.requests import Kind
+from waitroom.core.schedule import PHASES, Phase
 
 DRAWN: dict[str, Decision] = {
     "proceed": Proceed(),
@@ -48,6 +50,42 @@ def cells(text: str) -> list[tuple[Kind, Holds, str]]:
 
 
 DRAWN_CELLS = cells(module.__doc__ or "")
+
+
+def phase_rows(text: str) -> dict[str, tuple[str, str, str]]:
+    rows = [re.split(r" {2,}", line.strip()) for line in text.splitlines() if line.startswith("    ")]
+    return {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] in PHASES}
+
+
+PHASE_ROWS = phase_rows(module.__doc__ or "")
+
+
+def test_the_table_of_phases_is_complete() -> None:
+    assert tuple(PHASE_ROWS) == PHASES
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_phase_is_decided_as_drawn(phase: Phase) -> None:
+    document, other, called = PHASE_ROWS[phase]
+
+    assert judge(Kind.DOCUMENT, Holds.NOTHING, ticket_in_header=False, phase=phase) == DRAWN[document]
+    for kind in (Kind.FETCH, Kind.UNSAFE):
+        assert judge(kind, Holds.NOTHING, ticket_in_header=False, phase=phase) == DRAWN[other]
+    like = {"waits": Holds.WAITING, "claim": Holds.CALLED}[called]
+    for kind, by_header in product(Kind, (False, True)):
+        decision = judge(kind, Holds.CALLED, ticket_in_header=by_header, phase=phase)
+        assert decision == judge(kind, like, ticket_in_header=by_header)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_in_every_phase_whatever_is_not_named_is_as_ever(phase: Phase) -> None:
+    """P9: above all a pass."""
+    rest = [holds for holds in Holds if holds not in (Holds.NOTHING, Holds.CALLED)]
+    cells: list[tuple[Kind, Holds]] = [(kind, holds) for kind, holds in product(Kind, rest)]
+    cells += [(kind, Holds.NOTHING) for kind in Kind if kind not in (Kind.DOCUMENT, Kind.FETCH, Kind.UNSAFE)]
+
+    for kind, holds in cells:
+        assert judge(kind, holds, ticket_in_header=False, phase=phase) == TABLE[kind, holds]
 
 
 def test_the_drawn_table_is_complete() -> None:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waitroom.core.addresses import parse_origin
 from waitroom.core.judge import Holds
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.model import Snapshot, State
+from waitroom.core.schedule import NO_SALE, Sale, read_sale
+from waitroom.core.settings import Settings
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import members
 from waitroom.edge.status import Status, read_query
@@ -26,18 +29,26 @@ class FakeLine:
 
     snapshot: Snapshot | None
     is_away: bool = False
+    later_ms: int = 0
+    settings = Settings(origin=parse_origin("http://127.0.0.1:9"))  # type: ignore[arg-type]
 
     def now_ms(self) -> float:
-        return 1_760_000_000_123.0
+        return 1_760_000_000_123.0 + self.later_ms
 
 
 def status(
-    *, limits: Limits = LIMITS, message: str = "", is_away: bool = False, change: str = "", changed_ms: int = 0
+    *,
+    limits: Limits = LIMITS,
+    message: str = "",
+    is_away: bool = False,
+    change: str = "",
+    changed_ms: int = 0,
+    sale: Sale = NO_SALE,
 ) -> Status:
     state = State(
         generation="g", ordinal=1, created_s=0, issued=5_000, front=100, lapsed=10, meter=Meter(0.0, 0.0),
         limits=limits, message=message, usable_ms=0, admitted=100, on_the_spot=0, confirmed=0, gap_ms=0,
-        holes=((0, 0),), table_version="", changed_ms=changed_ms, change=change, fields={},
+        holes=((0, 0),), table_version="", changed_ms=changed_ms, change=change, fields={}, sale=sale,
     )  # fmt: skip
     snapshot = Snapshot(state, NOW_MS, 0, 0, 1, frozenset(), is_holder=True)
     line: Any = FakeLine(snapshot, is_away)
@@ -52,6 +63,42 @@ def ticket(number: int) -> Ticket:
     return Ticket("shop", "g", number, "visitor", 0)
 
 
+def sale(phase: str, *, stock: str = "", sold_out: str = "0") -> Sale:
+    """A sale in that phase, whose times fit."""
+    times = {
+        "before": (9, 3),
+        "lobby": (9, -3),
+        "drawn": (3, -9),
+        "open": (-3, -9),
+        "draining": (-9, -9),
+        "closed": (-9, -9),
+    }
+    opens, lobby = (NOW_MS + minutes * 60_000 for minutes in times[phase])
+    closes = NOW_MS + (60_000 if phase in ("draining", "closed") else 3_600_000)
+    return read_sale(
+        {
+            "phase": phase,
+            "opens_at": str(opens),
+            "lobby_at": str(lobby),
+            "closes_at": str(closes),
+            "at_close": "drain",
+            "draw_lead": "60000",
+            "lobby_size": "0",
+            "drawn_at": str(opens - 60_000),
+            "stock": stock,
+            "sold_out": sold_out,
+        }
+    )
+
+
+SALES = [
+    NO_SALE,
+    *(sale(phase) for phase in ("before", "lobby", "drawn", "open", "draining", "closed")),
+    sale("open", stock="0", sold_out="1"),
+    sale("open", stock="300"),
+]
+
+
 @given(
     number=st.integers(100, 4_999),
     shown=st.none() | st.integers(0, 6_000),
@@ -59,9 +106,16 @@ def ticket(number: int) -> Ticket:
     flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     message=st.sampled_from(["", "Back soon.", "</script>é\ud800"]),
     change=st.sampled_from(["", "faster", "held"]),
+    sale=st.sampled_from(SALES),
 )
 def test_the_short_way_says_the_same_as_the_long_one(
-    number: int, shown: int | None, rate: float, flags: tuple[bool, bool, bool], message: str, change: str
+    number: int,
+    shown: int | None,
+    rate: float,
+    flags: tuple[bool, bool, bool],
+    message: str,
+    change: str,
+    sale: Sale,
 ) -> None:
     unlimited, hold, is_away = flags
     said = status(
@@ -70,6 +124,7 @@ def test_the_short_way_says_the_same_as_the_long_one(
         is_away=is_away,
         change=change,
         changed_ms=NOW_MS - 1000,
+        sale=sale,
     )
 
     short = said.waiting_json(ticket(number), shown, said.line.now_ms())
@@ -77,6 +132,56 @@ def test_the_short_way_says_the_same_as_the_long_one(
 
     assert short is not None
     assert json.loads(short) == json.loads(b"{%b}" % long)
+
+
+@pytest.mark.parametrize(
+    ("phase", "nothing", "waits", "called", "lapsed"),
+    [
+        ("before", "before", "before", "before", "before"),
+        ("lobby", "none", "lobby", "lobby", "lobby"),
+        ("drawn", "none", "lobby", "lobby", "lobby"),
+        ("open", "none", "waiting", "called", "lapsed"),
+        ("draining", "closed", "waiting", "called", "closed"),
+        ("closed", "closed", "closed", "closed", "closed"),
+    ],
+)
+def test_each_phase_says_what_it_is_to_whoever_asks(
+    phase: str, nothing: str, waits: str, called: str, lapsed: str
+) -> None:
+    said = status(sale=sale(phase))
+
+    def state(holds: Holds) -> str:
+        held = None if holds is Holds.NOTHING else ticket(200)
+        facts = said.facts(Visitor(holds, held, None, False, False))
+        assert facts.phase == phase
+        return facts.state
+
+    holds = (Holds.NOTHING, Holds.WAITING, Holds.CALLED, Holds.LAPSED)
+    assert [state(each) for each in holds] == [nothing, waits, called, lapsed]
+    assert status(sale=sale(phase, sold_out="1")).facts(waiting(200)).state == "sold_out"
+
+
+def test_a_phase_begins_by_the_clock_and_not_with_the_next_sync() -> None:
+    said = status(sale=sale("before"))
+    line: Any = said.line
+    first = said.facts(waiting(200))
+    line.later_ms = 3 * 60_000
+
+    later = said.facts(waiting(200))
+
+    assert (first.state, later.state) == ("before", "lobby")
+    assert first.lobby_at == "2025-10-09T08:56:20.000Z"
+
+
+def test_whoever_waits_for_the_lobby_comes_about_when_it_opens_and_not_all_at_once() -> None:
+    said = status(sale=sale("before"))
+    line: Any = said.line
+    line.later_ms = 3 * 60_000 - 10_000
+
+    polls = [said.facts(Visitor(Holds.NOTHING, None, None, False, False)).next_poll_s for _ in range(300)]
+
+    assert 10 < min(polls) < 12.5
+    assert 18.5 < max(polls) < 21.1
 
 
 @pytest.mark.parametrize("why", [{"limits": replace(LIMITS, hold=True)}, {"is_away": True}])

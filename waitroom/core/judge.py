@@ -25,6 +25,19 @@ Rows are what the request is (`Kind`), columns what its visitor holds (`Holds`).
     problem       problem JSON, or a short page for whoever asked for HTML; nothing was sent to the shop
     retry         a page that asks again by itself and sets no cookie, so that no place is lost
 
+A sale with stated times changes three columns, by its phase. `Waits` there is the cell of the column *waiting*.
+
+    phase       a document with nothing   fetch, unsafe with nothing   called
+    before      page                      problem                      waits
+    lobby       enter                     problem                      waits
+    drawn       enter                     problem                      waits
+    open        enter                     on the spot                  claim
+    draining    page                      problem                      claim
+    closed      page                      problem                      waits
+    sold_out    page                      problem                      waits
+
+Whoever holds a pass shops on in each of them.
+
 In shadow (`shadowed`) every cell leads to the shop: enter, page and claim with a pass, the rest without one.
 """
 
@@ -33,6 +46,7 @@ from enum import Enum
 from typing import Final
 
 from waitroom.core.requests import Kind
+from waitroom.core.schedule import ADMITTING, NUMBERING, Phase
 
 
 class Holds(Enum):
@@ -120,11 +134,23 @@ TABLE: Final[dict[tuple[Kind, Holds], Decision]] = {
 }
 
 
-def judge(kind: Kind, holds: Holds, *, ticket_in_header: bool) -> Decision:
+def judge(kind: Kind, holds: Holds, *, ticket_in_header: bool, phase: Phase | None = None) -> Decision:
     """The cell of the table. Whoever brings a ticket by header is an app that means it: its fetch may claim."""
+    if holds is Holds.CALLED and phase not in ADMITTING:
+        holds = Holds.WAITING
+    decision = TABLE[kind, holds] if phase is None else in_phase(phase, TABLE[kind, holds])
     if ticket_in_header and (kind, holds) == (Kind.FETCH, Holds.CALLED):
         return CLAIM
-    return TABLE[kind, holds]
+    return decision
+
+
+def in_phase(phase: Phase, decision: Decision) -> Decision:
+    """Nobody comes on the spot but while the sale is open, and not everywhere is there a number to take."""
+    if phase == "open" or not isinstance(decision, Enter):
+        return decision
+    if not decision.may_take_number:
+        return PROBLEM
+    return decision if phase in NUMBERING else PAGE
 
 
 def shadowed(decision: Decision) -> Proceed | Enter | Through:

@@ -28,6 +28,11 @@ PHASES: Final = get_args(Phase)
 AtClose = Literal["drain", "stop"]
 
 ADMITTING: Final[frozenset[Phase | None]] = frozenset((None, "open", "draining"))
+"""Phases in which people are let in."""
+NUMBERING: Final[frozenset[Phase | None]] = frozenset((None, "lobby", "drawn", "open"))
+"""Phases in which newcomers get a number."""
+GATHERING: Final[frozenset[Phase | None]] = frozenset(("lobby", "drawn"))
+"""Phases in which people wait for the opening."""
 
 
 @dataclass(frozen=True, slots=True)

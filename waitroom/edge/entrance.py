@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import CLAIMS, ON_THE_SPOT, WAIT, observe
 from waitroom.core.judge import Holds
+from waitroom.core.schedule import ADMITTING, NUMBERING
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
 from waitroom.edge.exchange import DONE, Exchange
@@ -75,6 +76,11 @@ class Entrance:
         workers = self.line.snapshot.workers if self.line.snapshot else 1
         return not self.line.is_flooded and self.flood.may_come_on_the_spot(client.ip, workers=workers)
 
+    @property
+    def gives_numbers(self) -> bool:
+        """Not before a sale's lobby, and not after the sale."""
+        return self.line.phase() in NUMBERING
+
     def enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
         """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
         if self.line.settings.shadow:
@@ -117,6 +123,8 @@ class Entrance:
         """A pass; or what the visitor holds instead; None if the client left. At the door for up to `wait_s`."""
         ticket, line = visitor.ticket, self.line
         assert ticket is not None
+        if line.phase() not in ADMITTING:
+            return Holds.WAITING
         asking = asyncio.create_task(line.claim(Claimant(ticket.number, ticket.visitor), wait_s=wait_s))
         exchange.on_lost(lambda: stop(asking))
         try:

@@ -181,7 +181,7 @@ class Gate:
             counts[REQUESTS["loop"]] += 1
             return self.passage.failed(request, OriginFailure("loop", "the request has passed here before"))
         request.kind = kind = kind_of(request.scope["method"], headers)
-        decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header)
+        decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header, phase=self.line.phase())
         if self.settings.shadow:
             decision = shadowed(decision)
         counts[DECIDED[type(decision)]] += 1
@@ -254,7 +254,8 @@ class Gate:
         """What became of a newcomer."""
         now_ms = int(self.line.now_ms())
         if entered is None:
-            return self._problem(request, visitor)
+            # A document is refused a number only where the sale has just closed.
+            return self._page(request, visitor) if request.kind is Kind.DOCUMENT else self._problem(request, visitor)
         if isinstance(entered, StoreUnavailable):
             return self._without_store(request, visitor)
         if entered.admit_ms is None:
@@ -284,7 +285,9 @@ class Gate:
 
     def _without_store(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         """Redis is away. `open` lets people in by a meter of this worker's own; `hold` asks them to try again."""
-        may_open = self.settings.on_store_failure == "open" and self.line.is_away
+        may_open = (
+            self.settings.on_store_failure == "open" and self.line.is_away and self.line.phase() in (None, "open")
+        )
         pass_ = self.emergency.admit(self.desk.id_of(visitor)) if may_open else None
         now_ms = int(self.line.now_ms())
         if pass_ is None:
@@ -307,7 +310,10 @@ class Gate:
     def _problem(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         asked = request.asked()
-        facts = self.status.facts(visitor) if visitor.ticket is not None else None
+        facts = self.status.facts(visitor)
         enter_url = self.routes.base(request.client) + self._enter_path
         refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
-        return request.answer(refuse(asked, facts, enter_url=enter_url), *self.routes.cors(request.scope["headers"]))
+        return request.answer(
+            refuse(asked, None if facts.state == "none" else facts, enter_url=enter_url),
+            *self.routes.cors(request.scope["headers"]),
+        )

@@ -111,17 +111,16 @@ class OwnRoutes:
                 visitor, more = visitor._replace(holds=Holds.PASS, pass_=got), self._given(got, request)
             elif got is not None:
                 visitor = visitor._replace(holds=got)
-        if visitor.holds in (Holds.NOTHING, Holds.LAPSED):
+        if visitor.holds in (Holds.NOTHING, Holds.LAPSED) and self.entrance.gives_numbers:
             newcomer = Newcomer(self.desk.id_of(visitor), True, self.entrance.may_come_on_the_spot(request.client))
             try:
                 entry = await self.entrance.enter(newcomer, request)
             except StoreUnavailable:
-                entry = None
-            if entry is None:
                 now_ms = int(self.line.now_ms())
                 await request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
                 return
-            visitor, more = self._joined(newcomer, entry, request)
+            if entry is not None:  # else the sale closed in this very moment
+                visitor, more = self._joined(newcomer, entry, request)
         if form is not None:
             await request.answer(see_other((target_of(form) or "/").encode("latin-1", "replace")), *more)
         else:

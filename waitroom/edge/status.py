@@ -1,12 +1,15 @@
 """What the line says to one visitor: the facts of the page and of `GET status`. Memory only: no Redis, no template."""
 
+from random import randrange
 from typing import NamedTuple
 
 from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wait_range
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
+from waitroom.core.schedule import GATHERING
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
+from waitroom.edge.stages import pause_s, sale_facts, stage_of
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
@@ -21,7 +24,10 @@ WAITING_JSON = (
     b'{"state":"%b","number":%d,"position":%d,"ahead":%d,"waiting":%d,"wait_s":%b,"next_poll_s":%.1f,"hold_s":%d,'
     b'"change":%b,"place":%b,%b,"server_time":"%b"}'
 )
-NO_SALE = PageFacts(state="none", server_time_ms=0)
+PLACELESS_JSON = (
+    b'{"state":"%b","number":%d,"position":null,"ahead":null,"waiting":%b,"wait_s":null,"next_poll_s":%.1f,"hold_s":0,'
+    b'"change":null,"place":null,%b,"server_time":"%b"}'
+)
 
 
 class Poll(NamedTuple):
@@ -53,23 +59,31 @@ class Shared:
         "change",
         "change_json",
         "changed_ms",
+        "is_placeless",
         "limits",
         "message",
         "pace",
+        "phase",
         "rate_per_min",
+        "sale",
         "snapshot",
         "state",
         "state_json",
         "told_json",
+        "until_ms",
         "waiting",
     )
 
-    def __init__(self, snapshot: Snapshot, *, is_away: bool) -> None:
+    def __init__(self, snapshot: Snapshot, *, is_away: bool, now_ms: float) -> None:
         self.snapshot = snapshot
+        sale = snapshot.state.sale
+        self.phase, self.until_ms = sale.phase(now_ms), sale.until_ms(now_ms)
+        self.sale = sale_facts(sale, self.phase)
         self.limits = limits = snapshot.state.limits
         self.message = snapshot.state.message or None
-        self.state = "held" if limits.hold or is_away else "waiting"
-        nobody_knows = limits.unlimited or self.state == "held"
+        self.state = stage_of(self.phase, Holds.WAITING) or ("held" if limits.hold or is_away else "waiting")
+        self.is_placeless = self.state not in ("held", "waiting")
+        nobody_knows = limits.unlimited or self.state not in ("waiting", "lobby")
         self.rate_per_min = None if nobody_knows else round(limits.rate_per_s * 60, 3)
         self.pace = pace_of(limits, snapshot.table.facts.moves)
         self.waiting = snapshot.count_waiting()
@@ -82,7 +96,7 @@ class Shared:
         self.told_json = b'"rate_per_min":%b,"message":%b,%b' % (
             json_number(self.rate_per_min),
             json_for_html(self.message).encode(),
-            sale_members(NO_SALE),
+            sale_members(PageFacts(state=self.state, server_time_ms=0, **self.sale)),
         )
 
 
@@ -113,11 +127,14 @@ class Status:
         `first`: of a page, whose first poll comes 2 to 4 s later, or at once where the turn is near.
         """
         ticket, holds = visitor.ticket, visitor.holds
+        shared = self._now()
         if holds is Holds.PASS:
             return self._bare("admitted", target)
+        stage = stage_of(self.line.phase() if shared is None else shared.phase, holds)
+        if stage is not None:
+            return self._staged(stage, target, ticket, shared, first=first)
         if ticket is None or holds is Holds.NOTHING:
             return self._bare("none", target)
-        shared = self._now()
         if shared is None:
             return self._bare("held", target, ticket)
         if holds is Holds.LAPSED:
@@ -146,6 +163,7 @@ class Status:
             change=shared.change if ticket.issued_ms < shared.changed_ms else None,
             target=target,
             server_time_ms=int(self.line.now_ms()),
+            **shared.sale,
         )
 
     def waiting_json(self, ticket: Ticket, shown: int | None, now_ms: float) -> bytes | None:
@@ -155,6 +173,15 @@ class Status:
         shared = self._now()
         if shared is None:
             return None
+        if shared.is_placeless:
+            return PLACELESS_JSON % (
+                shared.state_json,
+                ticket.number,
+                b"%d" % shared.waiting if shared.phase in GATHERING else b"null",
+                pause_s(shared.state, ticket.number, shared.until_ms - now_ms),
+                shared.told_json,
+                iso_time(int(now_ms)),
+            )
         ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
         return WAITING_JSON % (
             shared.state_json,
@@ -190,16 +217,30 @@ class Status:
         return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, ticket.number)
 
     def _now(self) -> Shared | None:
-        """What is shared now; made anew when the snapshot changed, or Redis went away."""
-        snapshot, is_away = self.line.snapshot, self.line.is_away
+        """What is shared now; made anew when the snapshot or the phase changed, or Redis went away."""
+        snapshot, is_away, now_ms = self.line.snapshot, self.line.is_away, self.line.now_ms()
         known = self._shared
-        if known is not None and known[0] is snapshot and known[1] is is_away:
+        if known is not None and known[0] is snapshot and known[1] is is_away and now_ms < known[2].until_ms:
             return known[2]
         if snapshot is None:
             return None
-        shared = Shared(snapshot, is_away=is_away)
+        shared = Shared(snapshot, is_away=is_away, now_ms=now_ms)
         self._shared = snapshot, is_away, shared
         return shared
+
+    def _staged(
+        self, stage: str, target: str | None, ticket: Ticket | None, shared: Shared | None, *, first: bool
+    ) -> PageFacts:
+        """In a phase in which nobody has a place in line, or not any more."""
+        if shared is None:
+            return self._bare(stage, target, ticket)
+        number = randrange(4096) if ticket is None else ticket.number  # noqa: S311 - spreads polls
+        poll_s = pause_s(shared.state, number, shared.until_ms - self.line.now_ms())
+        if first and ticket is not None:
+            poll_s = int(min(poll_s, FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)) * 10) / 10
+        told = self._bare(stage, target, ticket, message=shared.message, next_poll_s=poll_s)
+        waiting = shared.waiting if shared.phase in GATHERING and ticket is not None else None
+        return told._replace(waiting=waiting, rate_per_min=shared.rate_per_min)
 
     def _bare(
         self,
@@ -212,6 +253,7 @@ class Status:
         next_poll_s: float = AWAY_POLL_S,
         hold_s: float = 0.0,
     ) -> PageFacts:
+        shared = self._now()
         return PageFacts(
             state=state,
             number=None if ticket is None else ticket.number,
@@ -222,4 +264,5 @@ class Status:
             message=message,
             target=target,
             server_time_ms=int(self.line.now_ms()),
+            **(shared.sale if shared is not None else {}),
         )
