@@ -22,6 +22,7 @@ from waitroom.demo.capacity import Limits
 from waitroom.demo.crowd import Crowd, Pace
 from waitroom.demo.goods import PRODUCTS, Basket
 from waitroom.demo.options import DemoOptions
+from waitroom.demo.sale import DemoSale
 from waitroom.demo.stage import how_many
 from waitroom.demo.storefront import Storefront
 
@@ -107,6 +108,7 @@ async def test_the_shop_slows_down_then_fails_when_overrun_and_recovers() -> Non
     assert shop.capacity.load.busy == shop.capacity.load.queued == 0
 
 
+@pytest.mark.timed
 async def test_who_waits_too_long_inside_the_shop_is_turned_away() -> None:
     async with open_shop(Limits(workers=1, queue=10, patience_s=0.05, page_s=0.2)) as (_, url):
         browsers = [Browser(url) for _ in range(4)]
@@ -300,10 +302,14 @@ def test_by_default_the_wait_is_less_than_a_minute(options: DemoOptions, people:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rate": "fast"}, {"crowd": -1}, {"crowd": 2001}, {"port": 65536}, {"port": -1}, {"seconds": 0}]
+    "wrong",
+    [
+        *({"rate": "fast"}, {"crowd": -1}, {"crowd": 2001}, {"port": 65536}, {"port": -1}, {"seconds": 0}),
+        *({"sale_in": "9s"}, {"sale_in": "61m"}, {"sale_in": "soon"}, {"sale_in": "60s", "storefront_only": True}),
+    ],
 )
 def test_an_option_out_of_bounds_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"rate|crowd|port|seconds"):
+    with pytest.raises(ValueError, match=r"rate|crowd|port|seconds|sale|duration"):
         DemoOptions(**wrong)  # type: ignore[arg-type]
 
 
@@ -400,6 +406,30 @@ def test_the_whole_demo_lets_a_crowd_in_and_ends_without_a_trace(tmp_path: Path)
     assert len(parts) >= 5  # shop, gateway, its worker, its Redis, crowd
     assert_all_end(parts)
     assert not list(tmp_path.glob("waitroom*"))
+
+
+@pytest.mark.timed
+def test_a_demo_sale_goes_from_its_lobby_to_its_draw_and_its_opening(tmp_path: Path) -> None:
+    """Nobody is let in before the opening, and people are right after it."""
+    with start_demo(tmp_path, rate="10/s", crowd=12, sale_in="12s") as running:
+        said = "".join(read_until(running, r"^live the draw in .* waiting [1-9]"))
+        lead = "".join(read_until(running, r"^live the sale opens in 0:0[12] "))
+        inside = "".join(read_until(running, r"^live open for 0:\d\d · .* inside [1-9]"))
+        running.send_signal(signal.SIGINT)
+        assert running.wait(15) == 0
+
+    assert "A sale opens in 12s" in said
+    assert not re.search(r"inside [1-9]", said + lead)
+    assert int(re.findall(r"open for 0:(\d\d)", inside)[-1]) < 8
+
+
+def test_a_demo_sale_has_a_lobby_of_five_twelfths_and_a_lead_of_at_most_a_minute() -> None:
+    short, long = DemoSale.after(60, now_s=1000), DemoSale.after(600, now_s=1000)
+
+    assert (short.lobby_s, short.drawn_s, short.opens_s) == (1020, 1045, 1060)
+    assert (long.lobby_s, long.drawn_s, long.opens_s) == (1200, 1540, 1600)
+    told = [short.next_event(at_s) for at_s in (1000, 1020, 1045, 1061)]
+    assert told == ["the lobby opens in 0:20", "the draw in 0:25", "the sale opens in 0:15", "open for 0:01"]
 
 
 @needs_proc

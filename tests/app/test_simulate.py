@@ -68,6 +68,27 @@ def test_json_accounts_for_everybody_and_has_the_curves() -> None:
     assert facts(*SALE, "--no-shows", "20%", "--seed", "7") == found
 
 
+def test_a_lobby_says_who_left_it_and_what_the_draw_did() -> None:
+    lobby = ("--arrivals", "lobby", "--late", "20%", "--lobby-leaves", "30%")
+
+    said, found = command(*SALE, *lobby), facts(*SALE, *lobby)
+
+    assert said.exit_code == 0, said.output
+    assert "80% there before the opening, the rest over 1m, 30% of the lobby gone before it" in said.stdout
+    assert f"left the lobby {found['lobby']['left']}" in re.sub(" +", " ", said.stdout)
+    assert "waited from the opening on: first tenth to come" in re.sub(r"\s+", " ", said.stdout)
+    assert found["lobby"]["people"] == 1600
+    assert 0 < found["lobby"]["first_s"] < found["gone_s"]
+
+
+def test_people_of_a_lobby_need_one() -> None:
+    result = command(*SALE, "--late", "20%", "--lobby-leaves", "1%")
+
+    assert result.exit_code == 2
+    assert "--late=20% is about people of a lobby; add --arrivals lobby" in result.stderr
+    assert "--lobby-leaves=1% is about people of a lobby" in result.stderr
+
+
 def test_the_limits_given_are_the_limits_played() -> None:
     found = facts(*SALE, "--burst", "30", "--max-active", "200", "--shopping", "5s", "--session-idle", "30s")
 

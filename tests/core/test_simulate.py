@@ -21,6 +21,7 @@ CROWDS = [
     Habits(people=900, arrivals="spike", over_ms=60_000, no_shows=0.3, slow_tabs=0.2),
     Habits(people=900, arrivals="steady", over_ms=60_000, patience_ms=60_000),
     Habits(people=900, arrivals="lobby", no_shows=0.5, slow_tabs=0.4, patience_ms=120_000),
+    Habits(people=900, arrivals="lobby", over_ms=20_000, late=0.3, lobby_leaves=0.3, slow_tabs=0.2),
 ]
 ROOMS = [LIMITS, Limits(RATE, 1), Limits(RATE, BURST, max_active=700), Limits(1, 1, unlimited=True)]
 
@@ -45,13 +46,14 @@ def test_the_same_seed_is_the_same_sale() -> None:
 
 
 @pytest.mark.parametrize("limits", ROOMS, ids=str)
-@pytest.mark.parametrize("habits", CROWDS, ids=lambda habits: habits.arrivals)
+@pytest.mark.parametrize("habits", CROWDS, ids=lambda habits: habits.arrivals + ("-and-late" if habits.late else ""))
 def test_everybody_is_accounted_for(habits: Habits, limits: Limits) -> None:
     """Also when the sale is cut off in the middle."""
     whole, cut = play(habits, limits), play(habits, limits, until_ms=30_000)
 
     for outcome in (whole, cut):
-        assert outcome.admitted + outcome.gave_up + outcome.lapsed + outcome.waiting == outcome.people
+        left = outcome.lobby.left if outcome.lobby else 0
+        assert outcome.admitted + outcome.gave_up + outcome.lapsed + outcome.waiting + left == outcome.people
         assert outcome.admitted == len(admissions_ms(outcome)) == sum(outcome.admitted_in)
     assert whole.waiting == 0
     assert whole.gone_s is not None
@@ -59,7 +61,7 @@ def test_everybody_is_accounted_for(habits: Habits, limits: Limits) -> None:
 
 
 @pytest.mark.parametrize("limits", ROOMS[:3], ids=str)
-@pytest.mark.parametrize("habits", CROWDS, ids=lambda habits: habits.arrivals)
+@pytest.mark.parametrize("habits", CROWDS, ids=lambda habits: habits.arrivals + ("-and-late" if habits.late else ""))
 def test_no_span_of_time_sees_more_than_the_rate_allows(habits: Habits, limits: Limits) -> None:
     """P1, counted here once more, over every pair of admissions."""
     outcome = play(habits, limits)
@@ -130,6 +132,39 @@ def test_people_run_out_of_patience() -> None:
     assert outcome.waits_s[100] < 0.6 * 6000 / RATE
 
 
+def test_a_lobby_is_drawn_and_who_comes_late_stands_behind_it() -> None:
+    """Half of the lobby has gone before the opening, the rate is used all the same, and who came to it first waits as
+    long as who came last.
+    """
+    habits = Habits(people=6000, arrivals="lobby", late=0.25, lobby_leaves=0.5, over_ms=20_000)
+
+    outcome = play(habits)
+
+    lobby = outcome.lobby
+    assert lobby is not None
+    assert lobby.people == 4500
+    assert lobby.left == pytest.approx(2250, abs=150)
+    assert outcome.admitted == 6000 - lobby.left
+    assert outcome.rate_used is not None
+    assert outcome.rate_used >= 0.97
+    late = [at_ms for at_ms in outcome.admit_ms[4500:] if at_ms < math.inf]
+    drawn = [at_ms for at_ms in outcome.admit_ms[:4500] if at_ms < math.inf]
+    assert len(late) == 1500
+    assert min(late) > max(drawn) - 3500
+    assert lobby.first_s is not None
+    assert lobby.first_s == pytest.approx(max(drawn) / 2000, rel=0.15)
+    assert lobby.last_s == pytest.approx(lobby.first_s, rel=0.15)
+
+
+def test_who_left_the_lobby_a_moment_before_it_opens_is_skipped_once_missed() -> None:
+    outcome = play(Habits(people=1500, arrivals="lobby", lobby_leaves=0.5, lobby_ms=20_000))
+
+    assert outcome.lobby is not None
+    assert outcome.admitted == 1500 - outcome.lobby.left
+    assert outcome.waiting == 0
+    assert outcome.gone_s == pytest.approx(outcome.admitted / RATE, abs=12)
+
+
 def test_without_limits_everybody_walks_through() -> None:
     outcome = play(CROWDS[1], Limits(1, 1, unlimited=True))
 
@@ -168,6 +203,9 @@ def test_people_come_as_the_curve_says() -> None:
     assert statistics.median(steady) == pytest.approx(30_000, rel=0.05)
     assert statistics.median(spike) == pytest.approx(12_000 * math.log(2), rel=0.05)
     assert set(lobby) == {0}
+    late = arrival_times(Habits(people=4000, arrivals="lobby", late=0.5, over_ms=60_000), random.Random(1))
+    assert set(late[:2000]) == {0}
+    assert 0 < late[2000] < statistics.median(late[2000:]) < late[-1] < 60_000
 
 
 def test_people_stay_as_long_as_was_asked_for() -> None:

@@ -114,6 +114,9 @@ def demo(
     storefront_only: Annotated[
         bool, typer.Option("--storefront-only", help="The shop, overrun, without a gateway.")
     ] = False,
+    sale_in: Annotated[
+        str | None, typer.Option(help="A sale opens after so long, like 60s: a countdown, a lobby, a draw.")
+    ] = None,
 ) -> None:
     """The whole thing on this machine: a shop, the gateway, a crowd in line, and a place for you."""
     from waitroom.cli.console import LiveLine
@@ -127,6 +130,7 @@ def demo(
             data_dir=data_dir,
             seconds=seconds,
             storefront_only=storefront_only,
+            sale_in=sale_in,
         )
     except ValueError as error:
         fail(str(error), code=MISUSED)
@@ -224,6 +228,10 @@ def simulate(
     ] = "none",
     no_shows: Annotated[str, typer.Option(help="This share closes the tab before their turn.")] = "0%",
     slow_tabs: Annotated[str, typer.Option(help="This share learns of their turn once a minute.")] = "0%",
+    late: Annotated[str, typer.Option(help="With a lobby: this share comes after the opening.")] = "0%",
+    lobby_leaves: Annotated[
+        str, typer.Option(help="With a lobby: this share of it has left before the opening.")
+    ] = "0%",
     shopping: Annotated[str, typer.Option(help="How long people shop, on average.")] = "4m",
     session_idle: Annotated[
         str | None, typer.Option(show_default="10m", help="How long a seat is kept after the last request.")
@@ -255,6 +263,8 @@ def simulate(
         no_shows=no_shows,
         slow_tabs=slow_tabs,
         shopping=shopping,
+        late=late,
+        lobby_leaves=lobby_leaves,
         rate=rate,
         burst=burst,
         max_active=max_active,

@@ -29,6 +29,8 @@ class SaleOptions:
     no_shows: str
     slow_tabs: str
     shopping: str
+    late: str = "0%"
+    lobby_leaves: str = "0%"
     rate: str | None = None
     burst: str | None = None
     max_active: str | None = None
@@ -59,6 +61,7 @@ def read_sale(options: SaleOptions) -> Sale:
     until_ms = read("until", lambda text: duration(text, SECOND, 7 * DAY))
     patience_ms = read("patience", lambda text: None if text == "none" else duration(text, SECOND, 7 * DAY))
     no_shows, slow_tabs = read("no_shows", share), read("slow_tabs", share)
+    late, lobby_leaves = read("late", share), read("lobby_leaves", share)
     shopping_ms = read("shopping", lambda text: duration(text, SECOND, DAY))
     if not faults and settings is not None:
         faults += disagreements(options, settings, over_ms=over_ms, until_ms=until_ms, slow_tabs=slow_tabs)
@@ -72,6 +75,8 @@ def read_sale(options: SaleOptions) -> Sale:
         no_shows=no_shows,
         slow_tabs=slow_tabs,
         shopping_ms=shopping_ms,
+        late=late,
+        lobby_leaves=lobby_leaves,
         session_idle_ms=settings.session_idle,
     )
     return Sale(
@@ -87,7 +92,12 @@ def disagreements(
 ) -> list[str]:
     """What the options say against each other."""
     faults = []
-    if until_ms < over_ms and options.arrivals != "lobby":
+    has_lobby = options.arrivals == "lobby"
+    for name in () if has_lobby else ("late", "lobby_leaves"):
+        text = getattr(options, name)
+        if share(text):
+            faults.append(f"{option(name)}={text} is about people of a lobby; add --arrivals lobby")
+    if until_ms < over_ms and (not has_lobby or share(options.late)):
         faults.append(f"--until={options.until} is before everybody has come (--over={options.over})")
     if slow_tabs and settings.away_after < SLOW_TAB_S * SECOND:
         faults.append(

@@ -82,6 +82,9 @@ def habits_text(sale: Sale) -> str:
     """How they are, in one line."""
     habits = sale.habits
     said = [ARRIVE[habits.arrivals].format(duration_text(habits.over_ms))]
+    if habits.late:
+        said = [f"{1 - habits.late:.0%} there before the opening, the rest over {duration_text(habits.over_ms)}"]
+    said += [f"{habits.lobby_leaves:.0%} of the lobby gone before it"] if habits.lobby_leaves else []
     said += [f"{habits.no_shows:.0%} no-shows"] if habits.no_shows else []
     said += [f"{habits.slow_tabs:.0%} slow tabs"] if habits.slow_tabs else []
     said += [f"half give up within {duration_text(habits.patience_ms)}"] if habits.patience_ms else []
@@ -100,6 +103,8 @@ def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
     limits = sale.limits
     at_once = f", {outcome.on_the_spot:,} of them without waiting" if outcome.on_the_spot else ""
     yield "let in", f"[bold]{outcome.admitted:,}[/] of {outcome.people:,}{at_once}"
+    if outcome.lobby is not None and outcome.lobby.left:
+        yield "left the lobby", f"{outcome.lobby.left:,} of {outcome.lobby.people:,} before the opening"
     if outcome.gave_up:
         yield "gave up", f"{outcome.gave_up:,}, out of patience"
     if outcome.lapsed:
@@ -109,6 +114,10 @@ def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.waits_s:
         waits = [f"{share}% {clock(wait)}" for share, wait in outcome.waits_s.items() if share < 100]
         yield "waited at most", " · ".join([*waits, f"all {clock(outcome.waits_s[100])}"])
+    lobby = outcome.lobby
+    if lobby is not None and lobby.first_s is not None and lobby.last_s is not None:
+        alike = f"first tenth to come {clock(lobby.first_s)} on average, last tenth {clock(lobby.last_s)}"
+        yield "the draw", f"waited from the opening on: {alike}"
     yield "in line", f"{outcome.peak_waiting:,} at the most"
     if outcome.gone_s:
         yield "line gone", f"{clock(outcome.gone_s)} after the opening"
@@ -126,7 +135,8 @@ def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
 def facts(sale: Sale, outcome: Outcome, seed: int) -> dict[str, Any]:
     """For programs; names stay. Times are seconds."""
     series = curves(outcome, JSON_POINTS)
-    numbers = {name: getattr(outcome, name) for name in Outcome.__slots__ if name not in SERIES}
+    numbers = {name: getattr(outcome, name) for name in Outcome.__slots__ if name not in (*SERIES, "lobby")}
+    lobby = None if outcome.lobby is None else asdict(outcome.lobby)
     return {
         "seed": seed,
         "rate": rate_text(sale.limits),
@@ -137,6 +147,7 @@ def facts(sale: Sale, outcome: Outcome, seed: int) -> dict[str, Any]:
         "until_ms": sale.until_ms,
         "crowd": asdict(sale.habits),
         **numbers,
+        "lobby": lobby,
         "series": {"step_s": series[0].step_s} | {curve.key: curve.values for curve in series},
     }
 

@@ -38,7 +38,9 @@ class Habits:
 
     `patience_ms`: after this long in line half of the people have given up; None stays for ever. `no_shows`: this share
     closes the tab before the turn comes. `slow_tabs`: this share learns of the turn once a minute. `shopping_ms`: the
-    average time from coming in to the last request; the seat is kept `session_idle_ms` longer.
+    average time from coming in to the last request; the seat is kept `session_idle_ms` longer. Only with a lobby:
+    `late` is the share who come after the opening, `lobby_leaves` that of the lobby who have closed the tab before it,
+    `lobby_ms` how long it is open.
     """
 
     people: int
@@ -49,6 +51,14 @@ class Habits:
     slow_tabs: float = 0.0
     shopping_ms: float = 240_000
     session_idle_ms: float = 600_000
+    late: float = 0.0
+    lobby_leaves: float = 0.0
+    lobby_ms: float = 900_000
+
+    @property
+    def in_lobby(self) -> int:
+        """How many come before the opening: the lowest places, drawn among them."""
+        return round(self.people * (1 - self.late)) if self.arrivals == "lobby" else 0
 
 
 def arrival_times(habits: Habits, dice: Dice) -> "array[float]":
@@ -57,15 +67,16 @@ def arrival_times(habits: Habits, dice: Dice) -> "array[float]":
     steady  independently of each other and evenly over `over_ms`: a Poisson process of which the number is known.
     spike   most right at the opening, then fewer and fewer: exponential with a mean of a fifth of `over_ms`, and cut
             off there.
-    lobby   all before the opening, their places drawn: whoever has a place below another is as good as anybody.
+    lobby   before the opening, their places drawn: whoever has a place below another is as good as anybody. The late
+            come as a spike, in order of arrival behind the lobby.
     """
-    if habits.arrivals == "lobby":
-        return array("d", bytes(8 * habits.people))
     roll, over = dice.random, habits.over_ms
     if habits.arrivals == "steady":
         return array("d", sorted(over * roll() for _ in range(habits.people)))
     mean, all_of_it = SPIKE_PART * over, 1 - math.exp(-1 / SPIKE_PART)
-    return array("d", sorted(-mean * math.log(1 - all_of_it * roll()) for _ in range(habits.people)))
+    after = habits.people - habits.in_lobby
+    spike = array("d", sorted(-mean * math.log(1 - all_of_it * roll()) for _ in range(after)))
+    return array("d", bytes(8 * habits.in_lobby)) + spike
 
 
 class Chances:
@@ -79,6 +90,12 @@ class Chances:
 
     def is_slow(self) -> bool:
         return self._roll() < self.habits.slow_tabs
+
+    def leaves_lobby_at_ms(self) -> float:
+        """Before the opening: at any moment of the lobby, whenever they came. Else never."""
+        if self._roll() >= self.habits.lobby_leaves:
+            return FOR_EVER
+        return -self.habits.lobby_ms * self._roll() - 1.0
 
     def gives_up_after_ms(self) -> float:
         """Exponential, the usual model of callers who hang up (Palm's; Erlang-A): whoever has waited long is no more

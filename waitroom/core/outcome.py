@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waitroom.core.crowd import FOR_EVER, SYNC_MS
+from waitroom.core.draw import permute
 from waitroom.core.estimate import Pace, wait_range
 from waitroom.core.meter import Limits
 from waitroom.core.table import Table
@@ -17,11 +18,25 @@ from waitroom.core.table import Table
 MOST_KEPT = 256
 PERCENTILES = (10, 50, 90, 99, 100)
 LONGEST_S = 1e9
+DRAWN_SAMPLE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lobby:
+    """`people` came before the opening, `left` of them closed the tab before it. `first_s` and `last_s`: how long the
+    first and the last tenth to come waited from the opening on, on average; the draw should make them alike. None where
+    nobody of them was let in.
+    """
+
+    people: int
+    left: int
+    first_s: float | None
+    last_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The sums are people: admitted + gave_up + lapsed + waiting = people.
+    """The sums are people: admitted + gave_up + lapsed + waiting + those who left the lobby = people.
 
     `gave_up` ran out of patience. `lapsed` were called and did not come in time. `waits_s`: percentile → wait of those
     admitted; the last is the longest. `rate_used`: admissions while anybody was still to be called, of those the rate
@@ -47,6 +62,7 @@ class Outcome:
     gone_s: float | None
     first_right: float | None
     half_right: float | None
+    lobby: Lobby | None
     waiting_at: Sequence[int]
     inside_at: Sequence[int]
     admitted_in: Sequence[int]
@@ -115,7 +131,19 @@ class Record:
         self._peak_inside = max(self._peak_inside, inside)
         self._peak_waiting = max(self._peak_waiting, waiting)
 
-    def outcome(self, limits: Limits, *, people: int, gave_up: int, lapsed: int) -> Outcome:
+    def lobby_outcome(self, people: int, *, left: int, key: bytes) -> Lobby | None:
+        """What the draw with this key made of the order of arrival, by up to 1,000 people of each end of the lobby."""
+        if not people:
+            return None
+        tenth = max(1, people // 10)
+        step = -(-tenth // DRAWN_SAMPLE)
+        first, last = (
+            mean_s([self._admit_ms[permute(key, people, number)] for number in range(start, start + tenth, step)])
+            for start in (0, people - tenth)
+        )
+        return Lobby(people=people, left=left, first_s=first, last_s=last)
+
+    def outcome(self, limits: Limits, *, people: int, gave_up: int, lapsed: int, lobby: Lobby | None = None) -> Outcome:
         """The sums."""
         seconds = len(self._waiting_at)
         self._admitted_in.extend([0] * (seconds - len(self._admitted_in)))
@@ -128,7 +156,7 @@ class Record:
             on_the_spot=sum(not self._waited[place] for place in let_in),
             gave_up=gave_up,
             lapsed=lapsed,
-            waiting=people - self.count - gave_up - lapsed,
+            waiting=people - self.count - gave_up - lapsed - (lobby.left if lobby else 0),
             waits_s=percentiles(waits_ms),
             rate_used=self._rate_used(limits),
             over=0.0 if limits.unlimited else most_over(sorted(self._admit_ms[place] for place in let_in), limits),
@@ -137,6 +165,7 @@ class Record:
             gone_s=None if self._gone_ms is None else self._gone_ms / 1000,
             first_right=first_right,
             half_right=half_right,
+            lobby=lobby,
             waiting_at=self._waiting_at,
             inside_at=self._inside_at,
             admitted_in=self._admitted_in,
@@ -174,6 +203,12 @@ def percentiles(sorted_ms: Sequence[float]) -> dict[int, float]:
     """Nearest rank, in seconds; empty of nothing."""
     count = len(sorted_ms)
     return {share: sorted_ms[max(0, math.ceil(share / 100 * count) - 1)] / 1000 for share in PERCENTILES if count}
+
+
+def mean_s(times_ms: Sequence[float]) -> float | None:
+    """Of those who came in."""
+    came = [at_ms for at_ms in times_ms if at_ms < FOR_EVER]
+    return sum(came) / len(came) / 1000 if came else None
 
 
 def most_over(admissions_ms: Sequence[float], limits: Limits) -> float:

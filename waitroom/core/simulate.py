@@ -10,6 +10,7 @@ nobody's polls are played out, only the first one and the last.
 """
 
 import math
+import struct
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from waitroom.core.settings import Settings
 from waitroom.core.simulated_room import START_MS, Bits, SimulatedRoom
 from waitroom.core.watch import Watch
 
-WAITING, ADMITTED, LAPSED = 0, 1, 2
+WAITING, ADMITTED, LAPSED, NEVER_IN_LINE = 0, 1, 2, 3
 PROGRESS_STEPS = 100
 
 Progress = Callable[[float, int], None]
@@ -82,7 +83,9 @@ class SimulatedLine:
         self._watch = Watch(sale.settings)
         self._moves: Sequence[Move] = ()
         self._pace = pace_of(sale.limits, self._moves)
-        if sale.habits.arrivals == "lobby":
+        self._left_lobby = 0
+        self._draw_key = b"".join(struct.pack("<d", dice.random()) for _ in range(4))
+        if sale.habits.in_lobby:
             self._open_lobby()
 
     @property
@@ -114,11 +117,21 @@ class SimulatedLine:
     # People.
 
     def _open_lobby(self) -> None:
-        """Everybody has a place, and has been heard of just now."""
-        self.room.issued = self._polled = self.people
-        for place in range(self.people):
-            self._wait(place, 0.0)
-            self._seen.set(place)
+        """The opening: everybody of the lobby has a place, and has been heard of until they left."""
+        self.room.issued = self._polled = self.sale.habits.in_lobby
+        for place in range(self.room.issued):
+            left_ms = self.chances.leaves_lobby_at_ms()
+            if left_ms == FOR_EVER:
+                self._wait(place, 0.0)
+                self._seen.set(place)
+                continue
+            self.state_of[place], self.leaves[place] = NEVER_IN_LINE, left_ms
+            self._left_lobby += 1
+            self.done += 1
+            fades = epoch_of(START_MS + left_ms) + self._epochs + 1
+            if fades > epoch_of(START_MS):
+                self._seen.set(place)
+                self._fading.setdefault(fades, []).append(place)
 
     def _arrive(self, end_ms: float) -> None:
         """Numbers for those who come."""
@@ -237,4 +250,5 @@ class SimulatedLine:
             elif self.state_of[place] == WAITING and self.leaves[place] <= self.now_ms:
                 gave_up += self.gave_up[place]
                 lapsed += not self.gave_up[place] and place < self.room.front
-        return self.record.outcome(self.sale.limits, people=self.people, gave_up=gave_up, lapsed=lapsed)
+        lobby = self.record.lobby_outcome(self.sale.habits.in_lobby, left=self._left_lobby, key=self._draw_key)
+        return self.record.outcome(self.sale.limits, people=self.people, gave_up=gave_up, lapsed=lapsed, lobby=lobby)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from waitroom.core.parse import parse_rate
+from waitroom.core.parse import parse_duration_ms, parse_rate
 
 MOST_PEOPLE = 2000
+SALE_IN_S = (10, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +32,28 @@ class DemoOptions:
     storefront_only: bool = False
     """Only the shop, without a gateway before it: what the line is good for."""
 
+    sale_in: str | None = None
+    """A sale that opens after so long, with a countdown, a lobby and a draw before it; None is open from the start."""
+
     def __post_init__(self) -> None:
         parse_rate(self.rate)
         if self.crowd is not None and not 0 <= self.crowd <= MOST_PEOPLE:
             raise ValueError(f"crowd is {self.crowd}; it may be 0 to {MOST_PEOPLE}")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port is {self.port}; it may be 0 to 65535")
+        least, most = SALE_IN_S
+        if self.sale_in is not None and not least <= self.sale_in_s <= most:
+            raise ValueError(f"sale-in is {self.sale_in}; it may be {least}s to {most // 3600}h")
+        if self.sale_in is not None and self.storefront_only:
+            raise ValueError("a sale needs the gateway; leave out --storefront-only or --sale-in")
         if self.seconds is not None and not 0 < self.seconds <= 86_400:
             raise ValueError(f"seconds is {self.seconds}; it may be up to a day")
+
+    @property
+    def sale_in_s(self) -> float:
+        """Seconds until the opening; 0 without a sale."""
+        if self.sale_in is None:
+            return 0.0
+        ms = parse_duration_ms(self.sale_in)
+        assert isinstance(ms, int)
+        return ms / 1000

@@ -20,6 +20,7 @@ from pathlib import Path
 from waitroom.core.parse import parse_rate
 from waitroom.core.settings import Rate
 from waitroom.demo.options import DemoOptions
+from waitroom.demo.sale import DemoSale
 from waitroom.store.lifeline import Child, start_child
 
 HOST = "127.0.0.1"
@@ -42,6 +43,7 @@ class Stage:
     def __init__(self, options: DemoOptions) -> None:
         self.options = options
         self.people = how_many(options)
+        self.sale: DemoSale | None = None
         self.shop_url = self.gateway_url = ""
         self._parts: dict[str, Child] = {}
         self._figures: dict[str, int] = {}
@@ -79,9 +81,11 @@ class Stage:
             with listen(self.options.port) as listening:
                 port = listening.getsockname()[1]
             self.gateway_url = f"http://{HOST}:{port}"
+            if self.options.sale_in is not None:
+                self.sale = DemoSale.after(self.options.sale_in_s, time.time())
             self._start("gateway", ["-m", "waitroom", "run"], settings=self._settings(port))
             self._wait_for("gateway", self.gateway_url, "/-/waitroom/ready")
-        if self.people:
+        if self.people and self.sale is None:
             self._start_crowd()
 
     def programme(self) -> Iterator[str]:
@@ -93,7 +97,10 @@ class Stage:
             yield "  When they are too many it slows down, and then it fails."
             yield "  Run the demo without --storefront-only to see the same shop behind the line."
         else:
-            yield f"  {self.people} people wait before you; {self.options.rate} are let in."
+            if self.sale is None:
+                yield f"  {self.people} people wait before you; {self.options.rate} are let in."
+            else:
+                yield from self._sale_programme()
             yield ""
             yield "  Try   close the tab and open the address again: your place is kept"
             yield "        a private window: a second visitor, further back"
@@ -106,12 +113,23 @@ class Stage:
         yield "  Ctrl-C ends everything."
         yield ""
 
+    def _sale_programme(self) -> Iterator[str]:
+        yield f"  A sale opens in {self.options.sale_in}: a countdown, then a lobby with {self.people} people,"
+        yield f"  a draw of the places, and {self.options.rate} are let in."
+        yield "  Open the address now: in the lobby it makes no difference who came first."
+        yield ""
+        yield "  After the draw   your page has checked its place; anybody can:"
+        yield f"        curl -s {self.gateway_url}/-/waitroom/draw > draw.json"
+        yield "        waitroom verify-draw draw.json --number 0"
+
     def play(self, live: Callable[[str], None]) -> None:
         """Show what happens until the time is over. Raises DemoFailed when a part ends by itself."""
         until = None if self.options.seconds is None else time.monotonic() + self.options.seconds
         while until is None or time.monotonic() < until:
             for name in self._parts:
                 self._check(name)
+            if self.sale is not None and self.people and self._reader < 0 and time.time() >= self.sale.lobby_s:
+                self._start_crowd()
             self._read_figures()
             live(self._line())
             left_s = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
@@ -119,7 +137,7 @@ class Stage:
 
     def _line(self) -> str:
         figures = self._figures
-        parts = []
+        parts = [] if self.sale is None else [self.sale.next_event(time.time())]
         if figures and not self.options.storefront_only:
             parts.append(f"waiting {figures['waiting']}")
             parts.append(f"let in {figures['let_in_per_min']}/min")
@@ -145,6 +163,7 @@ class Stage:
             "WAITROOM_STOP_DELAY": "0",
             "WAITROOM_ADMIN_LISTEN": "off",
             "WAITROOM_LOG": "console",
+            **dict(self.sale.settings() if self.sale else ()),
         }
 
     def _start(
