@@ -12,6 +12,8 @@ import asyncio
 import statistics
 import tempfile
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.bench.servers import BROWSER, measure, run_bare, run_gate, run_origin, start
@@ -73,7 +75,7 @@ def main() -> None:
                 None,
                 300,
             ),
-            "join": ("/", base, None, 9400),
+            "join": ("/", base, None, size_of_page(port)),
         }
         servers = [origin, gate]
         results: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in rows}
@@ -96,6 +98,13 @@ def main() -> None:
             f"{name:6} {bare_s:8.0f} {gate_s:8.0f} {ratio:6.2f} {by_cpu:7.2f} {BUDGETS[name]:7.2f}"
             f"  {bare_us:7.1f}  {gate_us:7.1f}"
         )
+
+
+def size_of_page(port: int) -> int:
+    """Of the waiting page as it is sent, compressed."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", "/", headers=BROWSER)
+        return len(connection.getresponse().read())
 
 
 def write_polls(path: Path, tickets: list[str]) -> None:

@@ -22,7 +22,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 
-from tests.bench.bench_gate import fill
+from tests.bench.bench_gate import fill, size_of_page
 from tests.bench.servers import BROWSER, run_bare, run_gate, run_origin, start
 from tests.support import running_redis
 from waitroom.store import circuit, line
@@ -30,7 +30,8 @@ from waitroom.store import circuit, line
 CONNECTIONS = 32
 KNOWN = 128
 """Tickets that ask in turn; a worker has read them before it is counted, as it has nearly all in a waiting line."""
-SIZES = {"poll": 370, "pass": 300, "join": 9400}
+SIZES = {"poll": 370, "pass": 300}
+"""Of the answers; a join's is that of the page."""
 END = re.compile(rb"\r\n\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
@@ -139,7 +140,7 @@ def request(path: str, cookie: str = "") -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=30 * CONNECTIONS)
-    parser.add_argument("rows", nargs="*", choices=[*SIZES, []], default=[])
+    parser.add_argument("rows", nargs="*", choices=[*SIZES, "join", []], default=[])
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
         parser.exit(1, "valgrind is not installed (apt-get install valgrind)\n")
@@ -158,8 +159,9 @@ def main() -> None:
             "join": [request("/")],
         }
         print(f"{'':6} {'bare':>9} {'gate':>9} {'share':>6}  instructions a request")
-        for name in options.rows or SIZES:
-            with counted("bare", SIZES[name]) as server:
+        sizes = {**SIZES, "join": size_of_page(gate.port)}
+        for name in options.rows or sizes:
+            with counted("bare", sizes[name]) as server:
                 bare = per_request(server, asked[name], options.requests)
             ours = per_request(gate, asked[name], options.requests)
             print(f"{name:6} {bare:9.0f} {ours:9.0f} {bare / ours:6.2f}", flush=True)
