@@ -21,6 +21,7 @@ HOUR_MS = 3_600_000
 
 MOST_FINDINGS = 200
 IN_SHADOW = "shadow"
+FLAGS = {(False, False): "", (True, False): "n", (False, True): "s", (True, True): "ns"}
 
 
 class AdoptNeeded(WaitroomError):
@@ -180,9 +181,7 @@ class Room:
         `issued` is a hint, of the caller's snapshot. Repeating a `call_id` within 20 s repeats the answer.
         """
         chunk = chunk_of(issued)
-        args: list[Value] = []
-        for visitor, may_number, may_spot in newcomers:
-            args += (visitor, ("n" if may_number else "") + ("s" if may_spot else ""))
+        lines = [f"{visitor} {FLAGS[may_number, may_spot]}\n" for visitor, may_number, may_spot in newcomers]
         while True:
             keys = [self.keys.state, self.keys.reply(call_id), self.keys.active, self.keys.door(generation)[0]]
             keys += [
@@ -190,7 +189,7 @@ class Room:
                 *self.keys.claims(generation, chunk),
                 *self.keys.claims(generation, chunk + 1),
             ]
-            reply = await self.run("enter", keys, [generation, chunk, seat_ms, *args])
+            reply = await self.run("enter", keys, [generation, chunk, seat_ms, len(lines), "".join(lines)])
             if reply[0] != b"stale":
                 break
             chunk = chunk_of(int(reply[1]))

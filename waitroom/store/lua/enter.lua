@@ -1,6 +1,7 @@
 -- New visitors of one worker: numbers for them, and for the first of them, with room, an admission on the spot.
 -- KEYS  state, reply, active, door, minute, then (claims, claimed) of chunk A and of A + 1
--- ARGV  generation, A, provisional seat (ms), then per visitor: id, flags (n = may take a number, s = may come on the spot)
+-- ARGV  generation, A, provisional seat (ms), how many visitors, and in one text (each argument costs the client)
+--       a line for each: id, a blank, flags (n = may take a number, s = may come on the spot)
 -- Reply ok, first number, created (s), then per visitor: '' refused, 'w' waits, or admit_at (µs). Numbers run on over
 --       those not refused. Nothing was written where it is 'due' (a change of phase has to be latched first), or 'stale'
 --       with issued (the chunks given do not hold the numbers).
@@ -11,7 +12,7 @@ if kept then return kept end
 if is_due(r) then return {'due'} end
 
 local first_chunk, seat_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local visitors = (#ARGV - 3) / 2
+local visitors = tonumber(ARGV[4])
 if math.floor(r.issued / 65536) < first_chunk or math.floor((r.issued + visitors - 1) / 65536) > first_chunk + 1 then
   return {'stale', whole(r.issued)}
 end
@@ -23,8 +24,7 @@ if r.front >= r.issued and numbers and admits(r) and not expected and redis.call
 end
 
 local reply, waiting = {'ok', whole(r.issued), whole(r.created)}, 0
-for i = 4, #ARGV, 2 do
-  local visitor, flags = ARGV[i], ARGV[i + 1]
+for visitor, flags in string.gmatch(ARGV[5], '(%S+) (%a*)\n') do
   if spots > 0 and string.find(flags, 's', 1, true) then
     local pair = 6 + 2 * (math.floor(r.issued / 65536) - first_chunk)
     reply[#reply + 1] = micros(admit(r, r.issued, visitor, seat_ms, KEYS[3], KEYS[pair], KEYS[pair + 1]))
