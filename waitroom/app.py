@@ -8,8 +8,9 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
+from waitroom.core.order_routes import read_routes
 from waitroom.core.settings import Settings
-from waitroom.core.tokens import Tokens
+from waitroom.core.tokens import TICKET_LIFETIME_MS, Tokens
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Cookies
 from waitroom.edge.dialer import tls_context
@@ -17,6 +18,7 @@ from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
+from waitroom.edge.orders import Orders
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import limits_of
 from waitroom.edge.own import OwnRoutes
@@ -24,10 +26,12 @@ from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Problems
 from waitroom.edge.proxy import Proxy
 from waitroom.edge.rooms import front_of
-from waitroom.edge.routes import Routes
+from waitroom.edge.routes import POST, Routes
 from waitroom.edge.status import Status
 from waitroom.edge.visitor import Desk
+from waitroom.store.attempts import Attempts
 from waitroom.store.line import Line
+from waitroom.store.orders import OrderBook
 from waitroom.store.room import Room
 
 log = structlog.get_logger()
@@ -52,6 +56,7 @@ class Part(NamedTuple):
     line: Line
     pool: OriginPool
     figures: Figures
+    orders: Orders | None
 
 
 class App:
@@ -71,6 +76,8 @@ class App:
         """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""
         for part in self.parts:
             await part.line.open()
+            if part.orders is not None:
+                await part.orders.attempts.open()
 
     async def stopping(self) -> None:
         """Not ready any more; held polls are answered, so that their pages ask the next gateway."""
@@ -81,7 +88,7 @@ class App:
     def look(self) -> None:
         """Bring the gauges of `figures` up to date. A pool counts for the first room that it serves."""
         counted: set[int] = set()
-        for gate, line, pool, figures in self.parts:
+        for gate, line, pool, figures, _ in self.parts:
             gauges = figures.gauges
             gauges[READY] = int(self.health.is_ready)
             gauges[AWAY_SINCE_MS] = line.away_since_ms
@@ -90,7 +97,13 @@ class App:
             gauges[ORIGIN_CONNECTIONS] = 0 if id(pool) in counted else pool.open_count
             counted.add(id(pool))
 
+    async def drain(self, limit_s: float) -> None:
+        """Orders under way are finished, also when their clients have gone; up to the limit."""
+        every = (part.orders.exchanges for part in self.parts if part.orders is not None)
+        await asyncio.gather(*(exchanges.drain(limit_s) for exchanges in every))
+
     async def close(self) -> None:
+        await asyncio.gather(*(part.orders.attempts.close() for part in self.parts if part.orders is not None))
         await asyncio.gather(*(part.line.close() for part in self.parts))
         for part in self.parts:
             await part.pool.close()
@@ -114,7 +127,7 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
         if key not in pools:
             pools[key] = OriginPool(room.origin, limits=limits_of(room), tls=tls_context(room))
         gate = create_gate(line, pools[key], clients, health, figures)
-        parts.append(Part(gate, line, pools[key], figures))
+        parts.append(Part(gate, line, pools[key], figures, create_orders(gate)))
     return App(parts, health)
 
 
@@ -126,7 +139,12 @@ def open_line(settings: Settings, figures: Figures, *, fresh_store: bool) -> Lin
 
 
 def tokens_of(settings: Settings) -> Tokens:
-    return Tokens(settings.room, [key.get_secret_value() for key in settings.secret])
+    """Tickets that find their orders as long as these are kept."""
+    return Tokens(
+        settings.room,
+        [key.get_secret_value() for key in settings.secret],
+        ticket_lifetime_ms=max(TICKET_LIFETIME_MS, settings.order_keep if settings.order_routes else 0),
+    )
 
 
 def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, figures: Figures) -> Gate:
@@ -152,3 +170,19 @@ def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, 
         own=own,
         gauges=figures.gauges,
     )
+
+
+def create_orders(gate: Gate) -> Orders | None:
+    """What takes care of orders, put into the gate's ways; None where no route of orders is set."""
+    settings = gate.settings
+    if not settings.order_routes:
+        return None
+    orders = Orders(
+        settings,
+        read_routes(settings.order_routes, settings.order_ignore),
+        attempts=Attempts(gate.line, OrderBook(gate.line.room, keep_ms=settings.order_keep)),
+        passage=gate.passage,
+    )
+    gate.passage.orders = orders
+    gate.own.routes.add("orders/again", POST, orders.allow_again)
+    return orders

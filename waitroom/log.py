@@ -57,6 +57,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "origin_failed": "the shop gave no answer that could be passed on",
     "connections_ended": "as many connections as there may be: idle ones were closed",
     "slow_clients_ended": "all connections to the shop were taken: the slowest downloads and uploads were ended",
+    "order_decided": "what came of an order",
+    "order_not_recorded": "Redis did not take note of an order in time: it went to the shop all the same",
+    "order_not_protected": "an order too large to be told from others: it may be sent twice",
+    "order_given_up": "nobody can tell any more what came of an order: its worker has died, or took too long",
+    "orders_failed": "an error in the notes of orders; the next round follows",
     "answer_cut": "the shop's answer broke off; so did ours",
 }
 

@@ -32,6 +32,8 @@ class App:
     async def stopping(self) -> None:
         self.stop_asked.set()
 
+    async def drain(self, limit_s: float) -> None: ...
+
     async def close(self) -> None:
         (self.settings.data_dir / f"closed-{os.getpid()}").touch()
 

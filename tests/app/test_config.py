@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from waitroom.config import example_file, load, variables
 from waitroom.core.errors import ConfigError
-from waitroom.core.parse import Between, duration_text, parse_duration_ms
+from waitroom.core.parse import Between, duration_text, parse_duration_ms, parse_size_bytes, size_text
 from waitroom.core.settings import Bypass, Listen, Origin, Rate, Settings
 
 KEY = "k" * 32
@@ -359,3 +359,16 @@ def test_every_setting_is_used_by_the_gateway() -> None:
 
     names = [variable.name.removeprefix("WAITROOM_").lower() for variable in variables()]
     assert [name for name in names if f".{name}" not in source] == []
+
+
+@pytest.mark.parametrize(("text", "size_bytes"), [("65536", 65_536), ("64KiB", 65_536), (" 2MiB ", 2_097_152)])
+def test_sizes_are_read(text: str, size_bytes: int) -> None:
+    assert parse_size_bytes(text) == size_bytes
+    assert parse_size_bytes(size_text(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "1 MiB", "1MB", "-1", "1.5MiB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    (fault,) = faults(order_body_max=text)
+
+    assert fault.endswith("is not a size; write it like 65536, 64KiB or 1MiB")

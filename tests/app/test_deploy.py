@@ -10,7 +10,7 @@ import yaml
 
 from waitroom.config import example_file, load, variables
 from waitroom.core.errors import ConfigError
-from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S
+from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S, drain_s
 
 CHECKOUT = Path(__file__).parents[2]
 K8S = sorted((CHECKOUT / "k8s").rglob("*.yaml"))
@@ -143,7 +143,8 @@ def test_the_admin_port_is_never_published_with_the_public_one() -> None:
 
 
 def test_a_stop_is_given_longer_than_it_takes() -> None:
-    stop_s = load({"WAITROOM_ORIGIN": "http://shop"}).stop_delay / 1000 + STOP_LIMIT_S + 2 * CLOSE_S
+    settings = load({"WAITROOM_ORIGIN": "http://shop", "WAITROOM_ORDER_ROUTES": "POST /order"}, needs=())
+    stop_s = settings.stop_delay / 1000 + STOP_LIMIT_S + drain_s(settings) + 2 * CLOSE_S
     compose = yaml.safe_load((CHECKOUT / "deploy" / "compose.yaml").read_text())
 
     assert pod("Deployment", "waitroom")["terminationGracePeriodSeconds"] > stop_s

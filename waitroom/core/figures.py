@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from waitroom.core.errors import ORIGIN_STATUS
+from waitroom.core.orders import Outcome
 from waitroom.core.requests import Kind
 
 
@@ -61,6 +62,7 @@ STORE_CALLS: Final[Mapping[str, int]] = _counts.row(
 )  # fmt: skip
 STORE_ERRORS: Final[Mapping[str, int]] = _counts.row(*STORE_CALLS)
 COMMANDS: Final[Mapping[str, int]] = _counts.row("complete", "revoke", "extend", "sold-out", "stock", "junk")
+ORDERS: Final[Mapping[str, int]] = _counts.row(*(outcome for outcome in Outcome if outcome is not Outcome.UNDER_WAY))
 NUMBERS: Final = _counts.one()
 ON_THE_SPOT: Final = _counts.one()
 STARTS: Final = _counts.one()

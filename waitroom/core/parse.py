@@ -23,6 +23,8 @@ LANGUAGES = (
     "ar", "de", "en", "es", "fr", "he", "it", "ja", "ko", "nl", "pl", "pt-BR", "tr", "uk", "zh-Hans", "zh-Hant",
 )  # fmt: skip
 """The languages that the pages speak, as BCP 47 tags."""
+SIZE = re.compile(r"(\d{1,15})(MiB|KiB|)")
+SIZES = {"MiB": 1024 * 1024, "KiB": 1024, "": 1}
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -143,6 +145,24 @@ def parse_integer(value: object) -> object:
     if not re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
         raise ValueError("is not a whole number")
     return int(value)
+
+
+def size_text(size_bytes: float) -> str:
+    """1048576 → `1MiB`: the way back from `parse_size_bytes`."""
+    for unit, factor in SIZES.items():
+        if unit and size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes / factor:.0f}{unit}"
+    return f"{size_bytes:.12g}"
+
+
+def parse_size_bytes(value: object) -> object:
+    """`65536`, `64KiB`, `1MiB` → bytes."""
+    if not isinstance(value, str):
+        return value
+    found = SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("is not a size; write it like 65536, 64KiB or 1MiB")
+    return int(found[1]) * SIZES[found[2]]
 
 
 def parse_folder(value: object) -> object:

@@ -49,6 +49,14 @@ def kind_of(method: str, headers: Headers) -> Kind:
     return Kind.DOCUMENT if b"x-requested-with" not in names and accepts_html(headers) else Kind.FETCH
 
 
+def is_navigation(headers: Headers) -> bool:
+    """Whether the answer is to be a page of the browser's, whatever the method: a form that was sent, a link."""
+    for name, value in headers:
+        if name == b"sec-fetch-mode":
+            return value == b"navigate"
+    return accepts_html(headers) and not any(name == b"x-requested-with" for name, _ in headers)
+
+
 def is_websocket(headers: Headers) -> bool:
     """RFC 6455 §4.1: both fields, as tokens of lists in any letter case."""
     return b"websocket" in tokens_of(headers, b"upgrade") and b"upgrade" in tokens_of(headers, b"connection")

@@ -43,8 +43,10 @@ from waitroom.core.parse import (
     parse_number,
     parse_rate,
     parse_secrets,
+    parse_size_bytes,
     parse_switch,
     parse_token,
+    size_text,
     split_list,
 )
 from waitroom.core.redis_url import parse_redis_url
@@ -58,8 +60,13 @@ SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+ORDER_ANSWER_MS = 30 * SECOND
+"""So long the shop may take over the answer to an order beyond the time it has to begin one."""
+KIB = 1024
+MIB = 1024 * KIB
 
 DurationMs = Annotated[int, BeforeValidator(parse_duration_ms)]
+SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
 Integer = Annotated[int, BeforeValidator(parse_integer)]
 File = Annotated[Path | None, BeforeValidator(parse_file)]
 
@@ -199,6 +206,15 @@ class Settings(BaseModel):
         "Fields of an order's form that change each time it is shown, comma separated; `known` are the CSRF fields of "
         "the big frameworks.",
     )
+    order_body_max: Annotated[SizeBytes, AfterValidator(Between(KIB, 64 * MIB, size_text))] = setting(
+        "1MiB", "The largest body of an order that is read whole; a larger one is recorded, but not kept from repeats."
+    )
+    order_repeat: Annotated[DurationMs, within(0, HOUR)] = setting(
+        "60s", "How long after an order was confirmed the same one is answered like the first instead of being sent."
+    )
+    order_keep: Annotated[DurationMs, within(HOUR, 366 * DAY)] = setting(
+        "30d", "How long a shopper can look up what came of an order; after that nothing of it is kept."
+    )
 
     redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
         "",
@@ -295,6 +311,11 @@ class Settings(BaseModel):
     def schedule(self) -> Schedule | None:
         """The sale's times, if there is one."""
         return schedule_of(self)
+
+    @property
+    def order_limit_ms(self) -> int:
+        """How long an order may take, from the first byte sent to the last of the answer; 0 if there are none."""
+        return self.origin_timeout + ORDER_ANSWER_MS if self.order_routes else 0
 
     @property
     def burst_now(self) -> float:

@@ -179,7 +179,8 @@ class Gate:
         if self.proxy.headers.has_looped(headers):
             # It lost our cookies on the way here: it would take a place each time round.
             counts[REQUESTS["loop"]] += 1
-            return self.passage.failed(request, OriginFailure("loop", "the request has passed here before"))
+            failure = OriginFailure("loop", "the request has passed here before")
+            return request.answer(self.passage.failed(request, failure))
         request.kind = kind = kind_of(request.scope["method"], headers)
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header, phase=self.line.phase())
         if self.settings.shadow:

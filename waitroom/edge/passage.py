@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
@@ -15,13 +16,14 @@ from waitroom.core.figures import (
     ORIGIN_OK_MS,
     observe,
 )
+from waitroom.core.order_routes import Suspect
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
 from waitroom.edge.commands import ShopCommands
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
 from waitroom.edge.origin import Seen
-from waitroom.edge.problems import Problems
+from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.proxy import NOTHING, Errand, Proxy
 from waitroom.edge.request import Request
 from waitroom.edge.visitor import Desk
@@ -30,7 +32,18 @@ from waitroom.store.line import Line
 log = structlog.get_logger()
 
 
+class PlacesOrders(Protocol):
+    """Who takes care of requests that place an order (`waitroom.edge.orders`)."""
+
+    def suspect(self, request: Request) -> Suspect | None: ...
+    def place(
+        self, request: Request, suspect: Suspect, begun_ms: int, pass_: Pass, fresh: Sequence[Header]
+    ) -> Awaitable[None]: ...
+
+
 class Passage:
+    """`orders` is None where no route of orders is set: then a request costs no more than this look."""
+
     def __init__(
         self, line: Line, desk: Desk, proxy: Proxy, problems: Problems, flood: Flood, gauges: list[int]
     ) -> None:
@@ -42,6 +55,7 @@ class Passage:
         self.commands = ShopCommands(line, desk)
         self.counts = line.counts
         self.gauges = gauges
+        self.orders: PlacesOrders | None = None
 
     def forward(
         self,
@@ -53,12 +67,31 @@ class Passage:
         drop: frozenset[bytes] = NOTHING,
     ) -> Awaitable[None]:
         """Whose `pass_` it is gets it anew with the answer: `fresh`, or when it is due. `drop` as in `Errand`;
-        `begun_ms` is when the request was begun with, in Redis time.
+        `begun_ms` is when the request was begun with, in Redis time. What places an order goes another way.
         """
-        to_origin: Sequence[Header] = ()
+        if self.orders is not None and pass_ is not None:
+            suspect = self.orders.suspect(request)
+            if suspect is not None:
+                return self.orders.place(request, suspect, begun_ms, pass_, fresh)
+        errand = self.errand(request, begun_ms, pass_, fresh, drop=drop)
+        return errand.go(lambda errand: self.finish(errand, request, pass_, fresh))
+
+    def errand(
+        self,
+        request: Request,
+        begun_ms: int,
+        pass_: Pass | None = None,
+        fresh: Sequence[Header] = (),
+        *,
+        drop: frozenset[bytes] = NOTHING,
+        more: Sequence[Header] = (),
+        held_ms: int = 0,
+    ) -> Errand:
+        """As `forward` makes it; `more` is for the shop, and the pass lasts `held_ms` at least."""
+        to_origin: Sequence[Header] = more
         seen: Seen | None = None
         if pass_ is not None:
-            to_origin = told_of(pass_)
+            to_origin = (*told_of(pass_), *more) if more else told_of(pass_)
             if not (fresh and pass_.provisional):  # the cookie has to come back first
                 seen = self._seen(pass_)
 
@@ -69,10 +102,12 @@ class Passage:
             counts[ORIGIN_ANSWERS_AT + status // 100] += 1
             observe(counts, FIRST_BYTE, now_ms - begun_ms)
             self.gauges[ORIGIN_OK_MS] = now_ms
-            added = fresh if fresh or pass_ is None else self.renewal(pass_, now_ms, status, headers, request)
+            added = fresh
+            if pass_ is not None and (not fresh or (held_ms and not pass_.provisional)):
+                added = self.renewal(pass_, now_ms, status, headers, request, held_ms) or fresh
             return self.commands.heed(commands, pass_, added, secure=request.secure) if commands else added
 
-        errand = Errand(
+        return Errand(
             self.proxy,
             request.scope,
             request.receive,
@@ -83,32 +118,45 @@ class Passage:
             drop=drop,
             seen=seen,
         )
-        return errand.go(lambda errand: self._finish(errand, request, pass_, fresh))
 
-    async def _finish(self, errand: Errand, request: Request, pass_: Pass | None, fresh: Sequence[Header]) -> None:
+    async def finish(self, errand: Errand, request: Request, pass_: Pass | None, fresh: Sequence[Header]) -> None:
         try:
             await errand.run()
         except OriginFailure as failure:
-            # The pass outlives the shop's errors: what would have come with its answer comes with ours.
-            now_ms = int(self.line.now_ms())
-            self.counts[ORIGIN_FAILURES[failure.kind]] += 1
-            if failure.kind not in NOT_THE_SHOPS:
-                self.gauges[ORIGIN_FAILED_MS] = now_ms
-            if pass_ is not None and not fresh:
-                fresh = self.renewal(pass_, now_ms, failure.status, (), request)
-            await self.failed(request, failure, *fresh)
+            await request.answer(self.after_failure(failure, request, pass_, fresh))
 
-    async def failed(self, request: Request, failure: OriginFailure, *more: Header) -> None:
-        """The public sentence, and the cause in the log under the same id."""
+    def after_failure(
+        self,
+        failure: OriginFailure,
+        request: Request,
+        pass_: Pass | None = None,
+        fresh: Sequence[Header] = (),
+        held_ms: int = 0,
+    ) -> Answer:
+        """The pass outlives the shop's errors: what would have come with its answer comes with ours."""
+        now_ms = int(self.line.now_ms())
+        self.counts[ORIGIN_FAILURES[failure.kind]] += 1
+        if failure.kind not in NOT_THE_SHOPS:
+            self.gauges[ORIGIN_FAILED_MS] = now_ms
+        if pass_ is not None and not fresh:
+            fresh = self.renewal(pass_, now_ms, failure.status, (), request, held_ms)
+        return self.failed(request, failure, *fresh)
+
+    def failed(self, request: Request, failure: OriginFailure, *more: Header) -> Answer:
+        """The public sentence; the cause is in the log under the same id."""
         asked = request.asked()
         log.warning("origin_failed", kind=failure.kind, cause=failure.detail, request_id=asked.request_id)
-        await request.answer(self.problems.origin_failed(asked, failure), *more)
+        status, headers, body = self.problems.origin_failed(asked, failure)
+        return Answer(status, [*headers, *more], body)
 
     def renewal(
-        self, pass_: Pass, now_ms: int, status: int, headers: Sequence[Header], request: Request
+        self, pass_: Pass, now_ms: int, status: int, headers: Sequence[Header], request: Request, held_ms: int = 0
     ) -> Sequence[Header]:
-        """The pass anew, where it is due and the answer this visitor's alone, or sends the browser to another host."""
-        held_ms = self.line.settings.payment_held if 300 <= status < 400 and leaves(headers, request.client) else 0
+        """The pass anew, where it is due and the answer this visitor's alone, or where it has to last: `held_ms`, or
+        as long as payment may take if the answer sends the browser to another host.
+        """
+        if 300 <= status < 400 and leaves(headers, request.client):
+            held_ms = max(held_ms, self.line.settings.payment_held)
         renewed = self.desk.renewal(pass_, now_ms, at_least_ms=held_ms)
         if renewed is None:
             return ()

@@ -68,6 +68,13 @@ class Desk:
         unknown = isinstance(ticket, Unreadable) and is_in_use(ticket, snapshot)
         return Visitor(Holds.UNREADABLE if unknown else Holds.NOTHING, None, held, secure, by_header)
 
+    def visitor_of(self, headers: Sequence[Header], *, secure: bool, now_ms: int) -> str | None:
+        """Who it is, by any token of ours that reads well, also one that is worth nothing any more."""
+        ticket, pass_, _ = self.carried(headers, secure=secure, now_ms=now_ms)
+        if isinstance(pass_, Pass):
+            return pass_.visitor
+        return ticket.visitor if isinstance(ticket, Ticket) else None
+
     def is_outdated(self, ticket: Ticket, now_ms: float) -> bool:
         """Issued a ticket's lifetime ago."""
         return now_ms - ticket.issued_ms >= self.tokens.ticket_lifetime_ms
@@ -114,10 +121,13 @@ class Desk:
 
     def renewal(self, pass_: Pass, now_ms: int, *, at_least_ms: int = 0) -> Pass | None:
         """The pass with a later end, if it is time for that: a provisional one at once, else a tenth of `session_idle`
-        after it was signed. Not beyond `session_max` unless `at_least_ms` asks for it; never shortened.
+        after it was signed, and whenever it would end before `at_least_ms` are over. Not beyond `session_max` unless
+        that asks for it; never shortened.
         """
-        end_ms = max(self._end_ms(now_ms, pass_.begun_ms), now_ms + at_least_ms, pass_.end_ms)
-        if not pass_.provisional and end_ms - pass_.end_ms < self.settings.session_idle // RENEW_PART:
+        needed_ms = now_ms + at_least_ms
+        end_ms = max(self._end_ms(now_ms, pass_.begun_ms), needed_ms, pass_.end_ms)
+        is_due = pass_.provisional or end_ms - pass_.end_ms >= self.settings.session_idle // RENEW_PART
+        if not is_due and pass_.end_ms >= needed_ms:
             return None
         return pass_._replace(end_ms=end_ms, provisional=False)
 

@@ -14,7 +14,7 @@ import structlog
 
 from waitroom.core.settings import Settings
 from waitroom.serve.board import Board
-from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S, AdminTask, Task, send_task
+from waitroom.serve.task import CLOSE_S, STOP_LIMIT_S, AdminTask, Task, drain_s, send_task
 from waitroom.store.embedded import EmbeddedRedis
 from waitroom.store.lifeline import Child, start_child
 
@@ -208,7 +208,8 @@ class Parent:
         first = not self.is_stopping
         now = time.monotonic()
         delay_s = self.settings.stop_delay / 1000
-        self.deadline = now + (max(1.0, delay_s) + STOP_LIMIT_S + 2 * CLOSE_S if first else HURRY_S)
+        in_order_s = max(1.0, delay_s) + STOP_LIMIT_S + drain_s(self.settings) + 2 * CLOSE_S
+        self.deadline = now + (in_order_s if first else HURRY_S)
         self.due.clear()
         log.info("stopping", at_once=not first)
         for worker in self.workers:

@@ -13,6 +13,12 @@ STOP_LIMIT_S = 30
 CLOSE_S = 5.0
 
 
+def drain_s(settings: Settings) -> float:
+    """How long orders may go on after the other requests were cut off."""
+    longest_ms = max(room.order_limit_ms for room in settings.every_room)
+    return max(0.0, longest_ms / 1000 - STOP_LIMIT_S)
+
+
 class Task(NamedTuple):
     """What a worker is told. `app` is an import string of `create_app(settings, *, fresh_store)`; `slot` is its place
     on the board.

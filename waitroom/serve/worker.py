@@ -20,7 +20,7 @@ from waitroom.edge.server import Limits, make_server
 from waitroom.serve.board import Board
 from waitroom.serve.listening import connections_allowed
 from waitroom.serve.report import Reporter
-from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, receive_task
+from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, drain_s, receive_task
 
 YOUNG_OBJECTS = 20_000
 
@@ -62,6 +62,8 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket],
         await app.open()
         await server.serve(sockets=sockets)
     finally:
+        # An order is not cut off with the other requests: its outcome is what the shopper wants to know.
+        await app.drain(0 if server.force_exit else drain_s(task.settings))
         try:
             async with asyncio.timeout(1.0 if server.force_exit else CLOSE_S):
                 await app.close()

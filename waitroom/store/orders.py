@@ -138,6 +138,11 @@ class OrderBook:
             record = await cast(Any, self._room.client).hget(self._keys.orders(owner_in(id_)), id_)
         return from_record(record) if record else None
 
+    async def read(self, id_: str, *, now_ms: float) -> Attempt | None:
+        """The attempt as it is to be read now."""
+        attempt = await self.get(id_)
+        return None if attempt is None else (await self._as_read([attempt], now_ms))[0]
+
     async def of_visitor(self, visitor: str, *, now_ms: float, limit: int = MOST_OF_VISITOR) -> list[Attempt]:
         """The attempts of a visitor as they are to be read now, newest first."""
         with store_errors("hgetall"):

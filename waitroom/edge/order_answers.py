@@ -1,0 +1,62 @@
+"""What is answered to an order that was sent before, where it is neither sent again nor its first answer at hand.
+
+    it was tried before, and is   a document gets                        an app gets (JSON)
+    ---------------------------   ------------------------------------   -------------------------------------------
+    confirmed by a redirect       the same redirect                      the same redirect
+    confirmed otherwise           303 to orders?attempt=<id>             200, the facts
+    anything else                 303 to orders?attempt=<id>             409, the facts; Retry-After while under way
+    to be asked about             303 to orders?attempt=<id>&again=ask   409, the facts and `again`: how to insist
+
+The page at `orders` asks: its form goes to `POST orders/again` with the field `attempt`, and then the browser is at
+orders?attempt=<id>&again=said. The shopper goes back and sends the order once more: we hold no copy of it. An app sends
+it once more with the attempt's id in the field `Waitroom-Order-Again`.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Final
+
+from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.requests import is_navigation
+from waitroom.edge.documents import VARY
+from waitroom.edge.problems import NO_STORE, Answer
+from waitroom.edge.request import Request
+from waitroom.edge.routes import see_other
+
+ORDERS: Final = "/-/waitroom/orders"
+AGAIN: Final = "Waitroom-Order-Again"
+RETRY_AFTER: Final = (b"retry-after", b"5")
+
+
+def answer_repeat(attempt: Attempt, request: Request, asks: bool) -> Answer:
+    """A row of the table; `asks`: the order may be sent again if the visitor insists."""
+    status, location = attempt.status or 0, attempt.location
+    if attempt.outcome is Outcome.CONFIRMED and not asks and location is not None and 300 <= status < 400:
+        return Answer(status, [(b"location", location.encode("latin-1")), NO_STORE, (b"content-length", b"0")], b"")
+    if is_navigation(request.scope["headers"]):
+        return see_other(f"{ORDERS}?attempt={attempt.id}{'&again=ask' if asks else ''}".encode())
+    facts: dict[str, object] = {
+        "type": "urn:waitroom:problem:order-sent-before",
+        "title": "This order was sent before",
+        "attempt": attempt.id,
+        "outcome": attempt.outcome.value,
+        "begun_at": at(attempt.begun_ms),
+        "decided_at": at(attempt.decided_ms),
+        "reference": attempt.reference,
+    }
+    if asks:
+        facts["again"] = f"Send it once more with the field {AGAIN}: {attempt.id}"
+    body = json.dumps(facts, separators=(",", ":")).encode()
+    is_done = attempt.outcome is Outcome.CONFIRMED and not asks
+    media = b"application/json" if is_done else b"application/problem+json"
+    headers = [(b"content-type", media), NO_STORE, VARY, (b"content-length", b"%d" % len(body))]
+    if attempt.outcome is Outcome.UNDER_WAY:
+        headers.append(RETRY_AFTER)
+    return Answer(200 if is_done else 409, headers, body)
+
+
+def at(time_ms: int | None) -> str | None:
+    """ISO 8601, UTC, whole seconds."""
+    if time_ms is None:
+        return None
+    return datetime.fromtimestamp(time_ms // 1000, UTC).isoformat().replace("+00:00", "Z")
