@@ -159,7 +159,7 @@ def test_which_names_are_local(host: str, local: bool) -> None:
         ("set", {}, "Say what to change"),
         ("set", {"dry_run": True}, "Say what to change"),
         ("set", {"from_environment": True, "rate": "1/s"}, "Say what to change"),
-        ("set", {"speed": 9}, "'speed' is not known here; rate, burst, max_active, message, from_environment, dry_run"),
+        ("set", {"speed": 9}, "'speed' is not known here; rate, burst, max_active, message, opens_at,"),
         ("set", {"rate": "10/m", "burst": 0}, "rate=10/m is not a rate"),
         ("set", {"rate": 20}, "rate=20 is not a rate"),
         ("set", {"max_active": 1.5}, "max_active=1.5 is not a whole number"),

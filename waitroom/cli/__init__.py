@@ -155,7 +155,11 @@ def status(
 @app.command("set")
 def set_(
     changes: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="rate=20/s burst=40 max_active=500 message='…'")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=VALUE…",
+            help="rate=20/s max_active=500 message='…' opens_at='2026-12-01 10:00 Europe/Berlin' stock=300",
+        ),
     ] = None,
     from_environment: Annotated[
         bool, typer.Option("--from-environment", help="Back to the limits of the environment.")
@@ -163,7 +167,7 @@ def set_(
     room: RoomName = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Change the limits or the message of a running room, and say what that will do."""
+    """Change the limits, the message, the sale or its stock in a running room, and say what that will do."""
     from waitroom.cli.room import change_room
     from waitroom.core.changes import Misused, Wanted, read_words
     from waitroom.store.line import limits_of
@@ -202,6 +206,19 @@ def resume(room: RoomName = None, dry_run: DryRun = False) -> None:
     from waitroom.core.changes import RESUME
 
     change_room(room_or_end(settings_or_end(needs=()), room), RESUME, dry_run=dry_run)
+
+
+@app.command("sold-out")
+def sold_out(
+    undo: Annotated[bool, typer.Option("--undo", help="There is something left after all: the line goes on.")] = False,
+    room: RoomName = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Tell everybody in line that it is sold out, and let nobody new in; who is inside goes on shopping."""
+    from waitroom.cli.room import change_room
+    from waitroom.core.changes import NOT_SOLD_OUT, SOLD_OUT
+
+    change_room(room_or_end(settings_or_end(needs=()), room), NOT_SOLD_OUT if undo else SOLD_OUT, dry_run=dry_run)
 
 
 @app.command()

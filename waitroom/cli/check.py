@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from waitroom.cli.placement.wire import reason, to_origin
 from waitroom.config import load
 from waitroom.core.errors import ConfigError, EmbeddedUnavailable, StoreUnavailable
 from waitroom.core.redis_url import redis_url_shown
+from waitroom.core.sale_changes import at, end_text
 from waitroom.core.settings import Settings
+from waitroom.core.times import iso_utc
 from waitroom.log import Redactor, secrets_of
 from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.embedded import find_running
@@ -51,6 +54,7 @@ def check(
     clean = Redactor(secrets_of(settings)).clean_text
     items = [
         Item("settings", True, f"{given} from the environment, the rest are the defaults{and_rooms(settings)}"),
+        *check_sale(settings),
         *check_redis(settings),
         *check_origins(settings),
     ]
@@ -78,6 +82,21 @@ def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]
 def redis_of(settings: Settings) -> str | None:
     """The Redis of the settings, or the one that a gateway runs on the data folder; None if neither."""
     return settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
+
+
+def check_sale(settings: Settings) -> Iterator[Item]:
+    """Every room's times, said as they were understood; times that are over cannot be meant."""
+    now_ms = time.time() * 1000
+    for room in (settings, *settings.rooms):
+        schedule = room.schedule
+        if schedule is None:
+            continue
+        of = f"room {room.room}: " if settings.rooms else ""
+        if 0 < schedule.closes_ms <= now_ms:
+            yield Item("sale", False, f"{of}closed at {iso_utc(schedule.closes_ms)}: nobody would be let in")
+            continue
+        lobby = f", lobby {at(schedule.lobby_ms, now_ms)}" if schedule.lobby_ms < schedule.opens_ms else ", no lobby"
+        yield Item("sale", True, f"{of}opens {at(schedule.opens_ms, now_ms)}{lobby}, {end_text(schedule, now_ms)}")
 
 
 def check_redis(settings: Settings) -> Iterator[Item]:

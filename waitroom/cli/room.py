@@ -67,7 +67,7 @@ def change_room(settings: Settings, wanted: Wanted, *, dry_run: bool = False) ->
     async def tell_and_change(room: Room) -> None:
         plan = await plan_change(room, settings.room, wanted)
         say(*plan.effects)
-        if not plan.fields:
+        if not plan.changes:
             return
         if dry_run:
             say("Nothing was changed (--dry-run).")

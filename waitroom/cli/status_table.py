@@ -7,7 +7,9 @@ from rich.table import Table
 
 from waitroom.core.changes import duration, rate_text
 from waitroom.core.probes import Tally
+from waitroom.core.sale_changes import at, end_text
 from waitroom.core.shadow import Shadowed
+from waitroom.core.times import iso_utc
 from waitroom.store.overview import Overview
 
 MOST_FINDINGS = 10
@@ -24,6 +26,8 @@ def table(room: str, found: Overview) -> Table:
         shown.add_row("", f"[bold red]IN SHADOW[/] ({of}): everybody is let through, whatever is shown below")
     if state.message:
         shown.add_row("message", escape(state.message))
+    for index, line in enumerate(sale_lines(found)):
+        shown.add_row("" if index else "sale", line)
     wait = (
         ""
         if limits.hold or limits.unlimited or not found.waiting
@@ -44,6 +48,23 @@ def table(room: str, found: Overview) -> Table:
     for index, (what, times) in enumerate(found.findings[:MOST_FINDINGS]):
         shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")  # noqa: RUF001
     return shown
+
+
+def sale_lines(found: Overview) -> Iterator[str]:
+    """The phase and what comes next; the times; the stock."""
+    sale, now_ms = found.state.sale, found.now_ms
+    phase, step = sale.phase(now_ms), sale.next_step()
+    if phase is not None:
+        names = {"before": "before the lobby", "sold_out": "sold out"}
+        then = f", next: {step.phase} {at(int(step.at_ms), now_ms)}" if step and not sale.is_sold_out else ""
+        yield f"[bold]{names.get(phase, phase)}[/]{then}"
+    if sale.schedule is not None:
+        closes = f", {end_text(sale.schedule, now_ms)}" if sale.schedule.closes_ms else ", no closing time"
+        yield f"opens {iso_utc(sale.opening_ms)}{closes}"
+    if sale.lobby_size:
+        yield f"{sale.lobby_size:,} in the draw"
+    if sale.stock is not None:
+        yield f"about {sale.stock:,} left"
 
 
 def shadow_lines(shadowed: Shadowed) -> Iterator[str]:

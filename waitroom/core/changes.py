@@ -1,5 +1,5 @@
 """Live changes: from the words of `waitroom set`, or the fields of `POST /api/set`, to limits and a message, and to
-what they will do, in sentences.
+what they will do, in sentences. What concerns a sale is in `core.sale_changes`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
+from waitroom.core import sale_changes
 from waitroom.core.meter import Limits
 from waitroom.core.parse import Rate
 from waitroom.core.settings import Settings
 
-NAMES = ("rate", "burst", "max_active", "message")
+LIMITS = ("rate", "burst", "max_active")
+NAMES = (*LIMITS, "message", *sale_changes.NAMES)
 MESSAGE_LENGTH = 300
 
 
@@ -51,6 +53,7 @@ def hold(reason: str) -> Wanted:
     return Wanted(checked({"rate": "0", "message": reason}))
 
 
+SOLD_OUT, NOT_SOLD_OUT = Wanted({"sold_out": "1"}), Wanted({"sold_out": "0"})
 RESUME = Wanted({"message": ""}, is_resume=True)
 
 
@@ -71,11 +74,16 @@ def checked(given: Mapping[str, str]) -> dict[str, str]:
     """The same fields, judged by the parsers of the settings. Raises Misused with all faults."""
     faults = []
     try:
-        settings_of(**{name: text for name, text in given.items() if name != "message"})
+        settings_of(**{name: text for name, text in given.items() if name in LIMITS})
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             name = str(fault["loc"][0])
             faults.append(f"{name}={given[name]} {fault['msg'].removeprefix('Value error, ')}")
+    for name in [name for name in given if name in sale_changes.NAMES]:
+        try:
+            sale_changes.read(name, given[name])
+        except ValueError as error:
+            faults.append(f"{name}={given[name]} {error}")
     faults += message_faults(given.get("message", ""))
     if faults:
         raise Misused("\n".join(faults))

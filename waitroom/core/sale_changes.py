@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from waitroom.core.errors import WaitroomError
 from waitroom.core.parse import duration_text, parse_duration_ms, parse_integer, parse_switch
 from waitroom.core.schedule import Sale, Schedule, resolve, write_new_sale, write_schedule
 from waitroom.core.times import When, iso_utc, parse_lobby, parse_moment, parse_when
 
 NAMES: Final = ("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "stock", "sold_out")
+GOODS: Final = frozenset(("stock", "sold_out"))
+"""What does not depend on the phase."""
 LEAD_MS: Final = 60_000
 LEAD_BOUNDS_MS: Final = (1_000, 10 * 60_000)
 MOST_STOCK: Final = 1_000_000_000
@@ -27,7 +30,7 @@ OVER: Final = (None, "closed")
 RUNNING: Final = ("open", "draining")
 
 
-class Refused(ValueError):
+class Refused(WaitroomError):
     """The change makes no sense for the sale as it is; the text says why, a line a fault."""
 
 
@@ -75,7 +78,7 @@ def plan_sale(sale: Sale, given: Mapping[str, str], *, now_ms: float, waiting: i
     values = {name: read(name, text) for name, text in given.items() if name in NAMES}
     fields: dict[str, str] = {}
     said: list[str] = []
-    if values.keys() - {"stock", "sold_out"}:
+    if values.keys() - GOODS:
         schedule = wanted_schedule(sale, values, now_ms)
         change = planned(sale, schedule, now_ms=now_ms, live=True, waiting=waiting)
         fields, said = dict(change.fields), list(change.effects)

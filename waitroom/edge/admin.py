@@ -7,7 +7,9 @@ GET  /metrics      Prometheus
 GET  /api/room     the room, as `waitroom status --json`
 GET  /api/rooms    all rooms: {"rooms": [...]}
 GET  /api/log      what was done to the room, the newest first; ?count= up to 1,000
-POST /api/set      {"rate": "20/s", "burst": 40, "max_active": 500, "message": "…"} or {"from_environment": true}
+POST /api/set      {"rate": "20/s", "burst": 40, "max_active": 500, "message": "…"} or {"from_environment": true};
+                   of a sale "opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "stock", as texts or numbers
+POST /api/sold-out {}, or {"undo": true}
 POST /api/hold     {"reason": "…"}
 POST /api/resume   {}
 POST /api/reset    {"confirm": "<room>"}
@@ -34,7 +36,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from waitroom.core import changes
+from waitroom.core import changes, sale_changes
 from waitroom.core.addresses import is_local_name
 from waitroom.core.changes import RESUME, Misused, Wanted
 from waitroom.core.errors import StoreUnavailable, WaitroomError
@@ -59,6 +61,7 @@ from waitroom.store.line import limits_of
 from waitroom.store.operating import NoRoom, explain
 from waitroom.store.overview import facts, read_log
 from waitroom.store.room import GenerationGone, Room
+from waitroom.store.sale import Moved
 from waitroom.store.watch import Watch
 
 API = "/api/"
@@ -104,6 +107,7 @@ class Admin:
             Route("/api/rooms", self.show_rooms),
             Route("/api/log", self.show_log),
             Route("/api/set", self.set, methods=["POST"]),
+            Route("/api/sold-out", self.sold_out, methods=["POST"]),
             Route("/api/hold", self.hold, methods=["POST"]),
             Route("/api/resume", self.resume, methods=["POST"]),
             Route("/api/reset", self.reset, methods=["POST"]),
@@ -200,6 +204,11 @@ class Admin:
             )
         return await self.change(request, Wanted(changes.checked(texts(given))), dry_run=dry_run)
 
+    async def sold_out(self, request: Request) -> Response:
+        given = await read_fields(request, "undo", "dry_run")
+        wanted = changes.NOT_SOLD_OUT if flag(given, "undo") else changes.SOLD_OUT
+        return await self.change(request, wanted, dry_run=flag(given, "dry_run"))
+
     async def hold(self, request: Request) -> Response:
         given = await read_fields(request, "reason", "dry_run")
         dry_run = flag(given, "dry_run")
@@ -226,10 +235,10 @@ class Admin:
         by, (settings, room, _) = operator(request), self.asked_for(request)
         async with self._doing:
             plan = await operating.plan_change(room, settings.room, wanted)
-            changed = bool(plan.fields) and not dry_run
+            changed = bool(plan.changes) and not dry_run
             if changed:
                 await operating.change(room, plan, by=by)
-                log.info("admin_did", room=settings.room, what="set", by=by, fields=plan.fields)
+                log.info("admin_did", room=settings.room, what="set", by=by, fields=plan.changes)
         return answer_json({"changed": changed, "dry_run": dry_run, "effects": plan.effects})
 
     async def failed(self, request: Request, error: WaitroomError) -> Response:
@@ -238,7 +247,7 @@ class Admin:
         match error:
             case NoRoom():
                 status = 404
-            case GenerationGone():
+            case GenerationGone() | Moved() | sale_changes.Refused():
                 status = 409
             case StoreUnavailable():
                 log.error("store_away", room=self.settings.room, cause=str(error))

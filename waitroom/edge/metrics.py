@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from waitroom import __version__
 from waitroom.core import figures
 from waitroom.core.figures import Histogram, Report
+from waitroom.core.schedule import PHASES
 from waitroom.edge.condition import is_ready
 from waitroom.store.overview import Overview
 
@@ -74,9 +75,25 @@ ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
     ("burst", "How many may come in at once.", lambda room: room.limits.burst),
     ("used_rate_per_second", "Admissions a second as measured while people wait.", lambda room: used_rate_of(room)),
     ("on_hold", "1 while nobody new is let in.", lambda room: room.limits.hold),
+    (
+        "phase",
+        "Of a sale: 1 before, 2 lobby, 3 drawn, 4 open, 5 draining, 6 closed, 7 sold out.",
+        lambda room: phase_of(room),
+    ),
+    ("stock", "What is left, as the shop or an operator told; NaN where nobody did.", lambda room: stock_of(room)),
     ("gateway_workers", "Workers of all gateways that Redis has heard of lately.", lambda room: room.workers),
     ("shadow_workers", "Those of them that are in shadow: they let everybody through.", lambda room: room.in_shadow),
 )
+
+
+def phase_of(room: Overview) -> float:
+    phase = room.state.sale.phase(room.now_ms)
+    return 0 if phase is None else PHASES.index(phase) + 1
+
+
+def stock_of(room: Overview) -> float:
+    stock = room.state.sale.stock
+    return math.nan if stock is None else stock
 
 
 class RoomFigures(NamedTuple):

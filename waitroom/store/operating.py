@@ -1,13 +1,15 @@
 """What operators do to a room: looked at first, said in sentences, then done; the same for commands and the API."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from waitroom.core.changes import Situation, Wanted, effects, people
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.model import State, write_limits
+from waitroom.core.sale_changes import GOODS, plan_sale
 from waitroom.core.settings import Settings
 from waitroom.store.overview import Overview, overview
 from waitroom.store.room import AdoptNeeded, GenerationGone, Room
+from waitroom.store.sale import ANY, change_sale
 
 NOTHING = "It is so already: nothing changes."
 
@@ -18,13 +20,18 @@ class NoRoom(WaitroomError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done: sentences for people, fields for Redis (none if nothing changes), and to which run of the
-    room: one that was reset meanwhile is left alone.
+    """What will be done: sentences for people, fields for Redis (none if nothing changes), those of the sale apart, and
+    to which run of the room: one that was reset meanwhile is left alone.
     """
 
     effects: tuple[str, ...]
     fields: dict[str, str]
     state: State
+    sale: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, str]:
+        return {**self.fields, **self.sale}
 
 
 async def look(room: Room, name: str) -> Overview:
@@ -36,7 +43,9 @@ async def look(room: Room, name: str) -> Overview:
 
 
 async def plan_change(room: Room, name: str, wanted: Wanted) -> Plan:
-    """What the change will do. Fields that stay as they are will not be written. Raises like `look`."""
+    """What the change will do. Fields that stay as they are will not be written. Raises like `look`, and Refused
+    where the sale cannot be changed like that.
+    """
     found = await look(room, name)
     before = Situation(found.limits, found.message, found.waiting, found.inside)
     after = wanted.applied_to(before)
@@ -44,8 +53,9 @@ async def plan_change(room: Room, name: str, wanted: Wanted) -> Plan:
     fields = {field: text for field, text in new.items() if old[field] != text}
     if after.message != before.message:
         fields["message"] = after.message
-    said = tuple(effects(before, after)) if fields else (NOTHING,)
-    return Plan((*shadow_effects(found), *said), fields, found.state)
+    sale = plan_sale(found.state.sale, wanted.given, now_ms=found.now_ms, waiting=found.waiting)
+    said = (*(effects(before, after) if fields else ()), *sale.effects)
+    return Plan((*shadow_effects(found), *(said or (NOTHING,))), fields, found.state, sale.fields)
 
 
 def shadow_effects(found: Overview) -> tuple[str, ...]:
@@ -59,8 +69,14 @@ def shadow_effects(found: Overview) -> tuple[str, ...]:
 
 
 async def change(room: Room, plan: Plan, *, by: str) -> None:
-    """Do what `plan_change` said. Raises StoreUnavailable, AdoptNeeded and GenerationGone."""
-    await room.configure(plan.fields, by=by, generation=plan.state.generation)
+    """Do what `plan_change` said. Raises StoreUnavailable, AdoptNeeded and GenerationGone, and Moved where the sale has
+    come to another phase meanwhile.
+    """
+    if plan.sale:
+        phase = (plan.state.sale.latched or "") if plan.sale.keys() - GOODS else ANY
+        await change_sale(room, plan.sale, by=by, generation=plan.state.generation, phase=phase)
+    if plan.fields:
+        await room.configure(plan.fields, by=by, generation=plan.state.generation)
 
 
 async def plan_reset(room: Room, name: str) -> Plan:

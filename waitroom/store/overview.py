@@ -13,6 +13,7 @@ from waitroom.core.probes import Tally
 from waitroom.core.release import SOON_MS
 from waitroom.core.shadow import NONE, Shadowed, read_shadowed
 from waitroom.core.table import EMPTY, decode
+from waitroom.core.times import iso_utc
 from waitroom.store.client import store_errors
 from waitroom.store.room import IN_SHADOW, Room
 
@@ -133,5 +134,27 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "estimates": found.estimates._asdict(),
         "findings": dict(found.findings),
         "shadow": {"workers": found.in_shadow, "would_have_waited": found.shadowed.facts()},
+        "sale": sale_facts(found),
         "server_time": iso_time(found.now_ms),
+    }
+
+
+def sale_facts(found: Overview) -> dict[str, Any]:
+    """The sale for programs; `next` is what comes next by the clock."""
+    sale = found.state.sale
+    schedule, step = sale.schedule, sale.next_step()
+
+    def when(ms: int) -> str | None:
+        return iso_utc(ms) if schedule is not None and ms else None
+
+    return {
+        "phase": sale.phase(found.now_ms),
+        "lobby_at": when(schedule.lobby_ms if schedule else 0),
+        "draw_at": when(schedule.draw_ms if schedule else 0),
+        "opens_at": when(sale.opening_ms if schedule else 0),
+        "closes_at": when(schedule.closes_ms if schedule else 0),
+        "at_close": schedule.at_close if schedule else None,
+        "lobby_size": sale.lobby_size,
+        "stock": sale.stock,
+        "next": None if step is None or sale.is_sold_out else {"phase": step.phase, "at": iso_utc(int(step.at_ms))},
     }
