@@ -66,12 +66,10 @@ const show = () => {
   put("wait", waitInWords(facts.wait_s));
   put("checked", time(checked, { timeStyle: "medium" }));
   box("message", facts.message);
-  const news = words["change_" + facts.change] || "";
-  const isNews = news !== "" && at("change") && at("change").textContent !== news;
-  box("change", news);
-  box("scarce", typeof facts.stock === "number" && ahead >= facts.stock ? words.scarce : "");
+  const news = words["change_" + facts.change] || (typeof facts.stock === "number" && ahead >= facts.stock && words.scarce) || "";
   const kept = now === "called-away" && facts.kept_until;
-  box("kept", kept && fill(words.kept, { time: time(kept, { timeStyle: "short" }) }));
+  const isNews = news !== "" && at("change") && at("change").textContent !== news;
+  box("change", kept ? fill(words.kept, { time: time(kept, { timeStyle: "short" }) }) : news);
   const moment = counted();
   if (moment) put("moment", time(moment, new Date(moment).toDateString() === new Date().toDateString() ? HOUR : { ...DAY, ...HOUR }));
   const form = words["title_" + now];

@@ -144,8 +144,10 @@ const step = async () => {
   clearTimeout(timer);
   if (done || asking) return;
   if (!leads) {
-    if (!document.hidden && Date.now() - askedAt > SILENT_MS) lead(true);
-    return later(delay());
+    // What is due stays due, for when the lock is had.
+    if (!document.hidden && askedAt && Date.now() - askedAt > SILENT_MS) lead(true);
+    timer = setTimeout(step, delay() * 1000);
+    return;
   }
   const before = facts.state;
   try {

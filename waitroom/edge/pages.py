@@ -63,8 +63,6 @@ VISITOR = frozenset(
         "no_message",
         "change",
         "no_change",
-        "scarce",
-        "no_scarce",
         "remaining",
         "moment",
         "moment_text",
@@ -159,17 +157,16 @@ class Pages:
     def _tell(self, say: "Spoken", told: Told) -> Document:
         """The document with all that is told."""
         to, again, target_json = _target(self._settings.room_query, told.target)
+        news = say.changes[told.change] or (say.scarce if told.is_scarce else b"")
         fields = {
             b"no_ahead": b"" if told.has_ahead else HIDDEN,
             b"no_waiting": b"" if told.has_waiting else HIDDEN,
             b"stock": b"" if told.stock is None else say.stock(told.stock),
             b"no_stock": HIDDEN if told.stock is None else b"",
-            b"scarce": say.scarce if told.is_scarce else b"",
-            b"no_scarce": b"" if told.is_scarce else HIDDEN,
             b"rate": say.rate(told.rate_per_min),
             b"no_rate": HIDDEN if told.rate_per_min is None else b"",
-            b"change": say.changes[told.change],
-            b"no_change": HIDDEN if told.change is None else b"",
+            b"change": news,
+            b"no_change": b"" if news else HIDDEN,
             b"message": _text(told.message) if told.message else b"",
             b"no_message": b"" if told.message else HIDDEN,
             b"to": to,

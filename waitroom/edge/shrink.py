@@ -16,11 +16,14 @@ TOKEN = re.compile(
       | (?P<text>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')
       | (?P<name>[A-Za-z_$][\w$]*)
       | (?P<number>\d[\w.]*)
-      | (?P<sign>\?\.|\S)""",
+      | (?P<sign>=>|\?\.|\S)""",
     re.DOTALL | re.VERBOSE,
 )
 PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")
-BEFORE_PATTERN = frozenset("(,=:[!&|?{};")
+BEFORE_PATTERN = frozenset((*"(,=:[!&|?{};", "=>"))
+DECLARE = ("const", "let")
+WORDS = frozenset(("as", "async", "await", "do", "get", "if", "in", "of", "set"))
+"""What may not become a name, or may be one and something else."""
 NO_END = frozenset("{;,([")
 """After these a line may be joined with the next: no statement ends there."""
 
@@ -35,14 +38,31 @@ def shrink_style(source: str) -> str:
 
 def shrink_script(source: str) -> str:
     """A script with short names. ValueError for a template literal, whose inside would have to be read as well."""
-    tokens = list(tokens_of(source))
+    tokens = [*tokens_of(source), ("end", ";")]
     short = short_names(tokens)
     parts: list[str] = []
-    for index, (kind, text) in enumerate(tokens):
-        if kind != "gap":
+    before, gap = ";", ""
+    under_way, ended = [""], [""]  # for each bracket that is open: the first word of this statement and the one before
+    for kind, text in tokens[:-1]:
+        if kind == "gap":
+            gap = text
+            continue
+        if not under_way[-1] and text == ended[-1] in DECLARE:
+            parts[-1] = ","  # one declaration instead of two
+        else:
+            parts.append(gap_between(before, gap, text) if gap else "")
             parts.append(short.get(text, text) if kind == "name" else text)
-        elif parts and index + 1 < len(tokens):
-            parts.append(gap_between(tokens[index - 1][1], text, tokens[index + 1][1]))
+        if text == ";":
+            ended[-1], under_way[-1] = under_way[-1], ""
+        else:
+            under_way[-1] = under_way[-1] or text
+        if kind == "sign" and text in "([{":
+            under_way.append("")
+            ended.append("")
+        elif kind == "sign" and text in ")]}":
+            under_way.pop()
+            ended.pop()
+        before, gap = "," if parts[-1] == "," else text, ""
     return "".join(parts)
 
 
@@ -76,24 +96,25 @@ def short_names(tokens: list[tuple[str, str]]) -> dict[str, str]:
     """Each name that the script declares → a short one that occurs nowhere, the most frequent first. A name that is
     anywhere a property's as well is left alone.
     """
-    solid = [(kind, text) for kind, text in tokens if kind != "gap"]
+    solid = [("sign", ";"), *(token for token in tokens if token[0] != "gap")]
     counts = Counter(text for kind, text in solid if kind == "name")
-    declared: set[str] = set()
-    kept: set[str] = set()
-    nesting: list[str] = []
-    ends = [("sign", "")]
-    for (_, before), (kind, text), (_, after) in zip([*ends, *solid], solid, [*solid[1:], *ends], strict=False):
-        if text in "([{" and kind == "sign":
-            nesting.append(text)
-        elif text in ")]}" and kind == "sign":
-            nesting.pop()
-        elif kind == "name" and before in ("const", "let"):
+    declared, kept = set[str](), {*WORDS}
+    open_at: list[int] = []
+    for index, (kind, text) in enumerate(solid[:-1]):
+        before, after = solid[index - 1][1], solid[index + 1][1]
+        if kind == "sign" and text in "([{":
+            open_at.append(index)
+        elif kind == "sign" and text in ")]}":
+            begins = open_at.pop()
+            if after == "=>" or solid[begins - 1][1] == "catch":  # parameters
+                declared.update(text for kind, text in solid[begins:index] if kind == "name")
+        elif kind == "name" and (before in DECLARE or after == "=>"):
             declared.add(text)
         elif kind == "name":
-            is_member = nesting[-1:] == ["{"] and before in "{," and after in ":,}"
+            is_member = bool(open_at) and solid[open_at[-1]][1] == "{" and before in "{," and after in ":,}"
             if before in (".", "?.") or is_member:
                 kept.add(text)
-    letters = ("".join(letters) for size in (1, 2) for letters in itertools.product(string.ascii_letters, repeat=size))
-    free = (name for name in letters if name not in counts and name not in ("do", "if", "in", "of", "as"))
+    letters = ("".join(part) for size in (1, 2) for part in itertools.product(string.ascii_letters, repeat=size))
+    free = (name for name in letters if name not in counts and name not in WORDS)
     ordered = sorted((name for name in declared - kept if len(name) > 1), key=lambda name: (-counts[name], name))
     return dict(zip(ordered, free, strict=False))
