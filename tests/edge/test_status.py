@@ -127,7 +127,7 @@ def test_the_short_way_says_the_same_as_the_long_one(
         sale=sale,
     )
 
-    short = said.waiting_json(ticket(number), shown, said.line.now_ms())
+    short = said.waiting_json(ticket(number), number, shown, said.line.now_ms())
     long = members(said.facts(waiting(number), shown=shown))
 
     assert short is not None

@@ -11,9 +11,13 @@ from typing import Any, cast
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, State
 from waitroom.core.presence import Beats, epoch_of
+from waitroom.core.schedule import Phase
+from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store import scripts
+from waitroom.store.drawing import Drawing
 from waitroom.store.room import Beat, Claimant, Claimed, Entry, Newcomer, Room
+from waitroom.store.sale import Announce, latch
 
 START_S = 1_800_000_000
 READS_CLOCK = "redis.call('TIME')"
@@ -78,6 +82,16 @@ class Clock:
         await self.set(self.now_us + seconds * 1e6)
 
 
+def drawing_of(room: Room, *, source: str = "", secret: str = "a-key-of-this-test-0123456789abcdef") -> Drawing:
+    name = room.keys.prefix[len("waitroom:{") : -2]
+    settings = Settings.model_validate({"origin": "http://x", "room": name, "secret": secret, "draw_source": source})
+    return Drawing(settings, room)
+
+
+def announcing(drawing: Drawing, clock: Clock) -> Announce:
+    return lambda state, new: drawing.announcement(state, new_generation=new, now_ms=clock.now_ms)
+
+
 class TestRoom:
     """The verbs with what a test rarely varies filled in. One worker, `w`, unless another is named."""
 
@@ -96,6 +110,26 @@ class TestRoom:
     def state(self) -> State:
         assert self.snapshot is not None
         return self.snapshot.state
+
+    def drawing(self, *, source: str = "") -> Drawing:
+        """A worker's part in the draw."""
+        return drawing_of(self.room, source=source)
+
+    async def catch_up(self, *, source: str = "") -> Phase | None:
+        """What a worker's round does for a sale: the phase is latched, and a seed revealed."""
+        drawing = self.drawing(source=source)
+        for _ in range(2):
+            phase = await self.latch(source=source)
+            self.snapshot = drawing.attach(await self.sync(generation=""))
+            await drawing.settle(self.snapshot)
+            self.snapshot = drawing.attach(await self.sync(generation=""))
+        return phase
+
+    async def latch(self, *, source: str = "") -> Phase | None:
+        """The phase brought up to now, and no more."""
+        await self.sync(generation="")
+        announce = announcing(self.drawing(source=source), self.clock)
+        return await latch(self.room, self.state, keep_ms=1000, announce=announce)
 
     async def sync(self, worker: str = "w", *, lease: bool = False, **what: Any) -> Snapshot:
         known = self.snapshot

@@ -39,10 +39,7 @@ async def sale_in(url: str, given: Schedule | None = None) -> AsyncIterator[Test
 async def at(room: TestRoom, second: float) -> str | None:
     """Turn the clock to so long after the start, and latch what is due."""
     await room.clock.set((START_S + second) * 1e6)
-    await room.sync(generation="")
-    phase = await latch(room.room, room.state, keep_ms=1000)
-    await room.sync(generation="")
-    return phase
+    return await room.catch_up()
 
 
 async def phases_logged(room: TestRoom) -> list[str]:

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from waitroom.core.draw import Places
+from waitroom.core.draw_state import Draw, read_draw
 from waitroom.core.meter import Limits, Meter
-from waitroom.core.schedule import NO_SALE, Sale, read_sale
+from waitroom.core.schedule import LEARN_MS, NO_SALE, Sale, read_sale
 from waitroom.core.table import EMPTY, Table
 
 Standing = Literal["waiting", "called", "lapsed"]
+Space = Literal["n", "p"]
+"""What the line is counted in: places, but for a lobby before its draw, where there are only numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,28 @@ class State:
     change: str
     fields: Mapping[str, str]
     sale: Sale = NO_SALE
+    draw: Draw | None = None
+
+    @property
+    def space(self) -> Space:
+        """Places, but for a lobby before its draw."""
+        is_gathering = self.sale.latched in ("lobby", "drawn") and self.sale.lobby_size != 0
+        return "n" if is_gathering and not (self.draw and self.draw.is_known) else "p"
+
+    @property
+    def learned_ms(self) -> int:
+        """Until then everybody of a lobby that was drawn counts as present: they are learning their places."""
+        if self.draw is None or not self.draw.known_ms or self.sale.schedule is None:
+            return 0
+        return self.draw.known_ms + min(self.sale.schedule.lead_ms, LEARN_MS)
+
+    @property
+    def nobodies(self) -> tuple[tuple[int, int], ...]:
+        """Places (before a draw: numbers) that nobody has, as half-open ranges."""
+        if self.space == "n" or self.draw is None or not self.draw.is_known:
+            return self.holes
+        numbers, people = self.draw.lobby.numbers, self.draw.lobby.people
+        return ((people, numbers), *((start, end) for start, end in self.holes if start >= numbers))
 
     @property
     def adoption(self) -> tuple[str, tuple[int, int]]:
@@ -74,6 +100,7 @@ def read_state(fields: Mapping[str, str]) -> State:
         change=fields.get("change", ""),
         fields=fields,
         sale=read_sale(fields),
+        draw=read_draw(fields),
     )
 
 
@@ -106,7 +133,8 @@ def write_limits(limits: Limits) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One sync's answer. `now_ms` is Redis time at that moment; `seats`, `door`, `workers` are counts, `keys` ids of
-    the keys that live workers hold, `ended` the passes (`<generation>:<place>`) ended early since the sync before.
+    the keys that live workers hold, `ended` the passes (`<generation>:<place>`) ended early since the sync before,
+    `places` those of a lobby that was drawn.
     """
 
     state: State
@@ -118,11 +146,16 @@ class Snapshot:
     is_holder: bool
     table: Table = EMPTY
     ended: tuple[bytes, ...] = ()
+    places: Places | None = None
 
     @property
     def now_us(self) -> float:
         """Meter time."""
         return (self.now_ms - self.state.created_s * 1000) * 1000.0
+
+    def place_of(self, number: int) -> int:
+        """The number itself, if its place was not drawn."""
+        return number if self.places is None else self.places.of(number)
 
     def standing(self, place: int) -> Standing:
         if place >= self.state.front:

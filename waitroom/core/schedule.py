@@ -27,6 +27,11 @@ Phase = Literal["before", "lobby", "drawn", "open", "draining", "closed", "sold_
 PHASES: Final = get_args(Phase)
 AtClose = Literal["drain", "stop"]
 
+LEARN_MS: Final = 60_000
+"""From when the places are known, everybody of a lobby learns theirs and is noted by it, at most for so long; a shorter
+`draw_lead` has to be enough."""
+NEVER_MS: Final = 1 << 52
+
 ADMITTING: Final[frozenset[Phase | None]] = frozenset((None, "open", "draining"))
 """Phases in which people are let in."""
 NUMBERING: Final[frozenset[Phase | None]] = frozenset((None, "lobby", "drawn", "open"))
@@ -108,7 +113,8 @@ class Step(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Sale:
     """What Redis holds of a sale. `latched` None: no schedule, the line just runs. `due_ms`: when the next change is to
-    be latched, 0 for none. `lobby_size`: the numbers in the draw, None before it. `stock`: None if nobody told it.
+    be latched, 0 for none. `lobby_size`: the numbers in the draw, None before it; `known_ms`: since when
+    their places are known, 0 before. `stock`: None if nobody told it.
     """
 
     schedule: Schedule | None = None
@@ -116,16 +122,28 @@ class Sale:
     due_ms: int = 0
     lobby_size: int | None = None
     drawn_ms: int = 0
+    known_ms: int = 0
     stock: int | None = None
     is_sold_out: bool = False
     steps: tuple[Step, ...] = (Step(0, None),)
 
     @property
     def opening_ms(self) -> int:
-        """When the line begins to move: if the draw came late, `draw_lead` after it."""
+        """When the line begins to move: not before everybody of a lobby has had the time to learn their places, and
+        while those are not known, so far off that no clock gets there.
+        """
         assert self.schedule is not None
-        lead_ms = self.schedule.lead_ms if self.lobby_size else 0
-        return max(self.schedule.opens_ms, self.drawn_ms + lead_ms)
+        if not self.lobby_size:
+            return self.schedule.opens_ms
+        if not self.known_ms:
+            return NEVER_MS
+        return max(self.schedule.opens_ms, self.known_ms + min(self.schedule.lead_ms, LEARN_MS))
+
+    @property
+    def expected_ms(self) -> int:
+        """When the line begins to move, as far as anybody can tell: the stated time while the places are not known."""
+        assert self.schedule is not None
+        return self.opening_ms if self.opening_ms < NEVER_MS else self.schedule.opens_ms
 
     def phase(self, now_ms: float) -> Phase | None:
         """The phase in force at Redis' time."""
@@ -159,7 +177,7 @@ class Sale:
             case "lobby":
                 return Step(schedule.draw_ms, "drawn")
             case "drawn":
-                return Step(self.opening_ms, "open")
+                return Step(self.opening_ms, "open") if self.opening_ms < NEVER_MS else None
             case "open" if schedule.closes_ms:
                 return Step(schedule.closes_ms, "draining" if schedule.at_close == "drain" else "closed")
         return None
@@ -185,7 +203,7 @@ def read_sale(fields: Mapping[str, str]) -> Sale:
     """From the hash in Redis."""
     latched = cast(Phase | None, fields.get("phase") or None)
     is_sold_out, stock = fields.get("sold_out") == "1", fields.get("stock", "")
-    schedule, size, drawn_ms = None, None, 0
+    schedule, size, drawn_ms, known_ms = None, None, 0, 0
     if latched is not None:
         schedule = Schedule(
             opens_ms=int(fields["opens_at"]),
@@ -196,12 +214,14 @@ def read_sale(fields: Mapping[str, str]) -> Sale:
         )
         if latched not in ("before", "lobby") and fields["lobby_size"]:
             size, drawn_ms = int(fields["lobby_size"]), int(fields["drawn_at"])
+            known_ms = int(fields.get("draw_known", "0"))
     sale = Sale(
         schedule=schedule,
         latched=latched,
         due_ms=int(fields.get("due", "0")),
         lobby_size=size,
         drawn_ms=drawn_ms,
+        known_ms=known_ms,
         stock=int(stock) if stock else None,
         is_sold_out=is_sold_out,
     )

@@ -100,6 +100,9 @@ def between(low: float, high: float) -> AfterValidator:
     return AfterValidator(Between(low, high))
 
 
+LINE = r"[^\x00-\x1f\x7f]{0,200}"
+
+
 class Settings(BaseModel):
     """Everything an operator can set. Durations are milliseconds here and `90s` in the environment."""
 
@@ -194,6 +197,12 @@ class Settings(BaseModel):
     )
     draw_lead: Annotated[DurationMs, within(*LEAD_BOUNDS_MS)] = setting(
         "60s", "How long before the opening the lobby's places are drawn."
+    )
+
+    draw_source: Annotated[str, matching(LINE, "is not one line of at most 200 characters")] = setting(
+        "",
+        "Where the note of the draw will come from, like a lottery's result of that day: named when the lobby opens; "
+        "the opening waits for `waitroom draw --note`. Without it no note is used.",
     )
 
     order_routes: Annotated[str, AfterValidator(check_routes)] = setting(

@@ -34,6 +34,7 @@ class Facts:
 
     `calls`: (usable clock, time, front), oldest first: one a second for 10 s, then one an epoch for `turn_held`.
     `issues`: (time, issued), one a second for 12 s, then one an epoch for as long as an absence takes to be found.
+    `space`: 'n' if all that is counted in numbers, in a lobby before its draw; else 'p', places.
     `cohorts`, `moves`, `probes`, `tally`: see `core.release.Cohort`, `core.estimate.Move`, `core.probes`.
     """
 
@@ -43,6 +44,7 @@ class Facts:
     moves: tuple[Move, ...] = ()
     probes: tuple[Probe, ...] = ()
     tally: Tally = NOT_YET
+    space: str = "p"
 
 
 class Table:
@@ -123,6 +125,7 @@ def decode(blob: bytes) -> Table:
         moves=tuple(Move(*move) for move in head["moves"]),
         probes=tuple(Probe(*probe) for probe in head["probes"]),
         tally=Tally(*head["tally"]),
+        space=head.get("space", "p"),
     )
     counts = struct.unpack(f"<{(len(body) - EXACT // 8) // 4}I", body[EXACT // 8 :])
     return Table(start=head["start"], end=head["end"], exact=body[: EXACT // 8], counts=counts, facts=facts)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from waitroom.core.estimate import LONGEST_POLL_S
-from waitroom.core.model import Snapshot
+from waitroom.core.model import Snapshot, Space
 from waitroom.core.presence import CHUNK, EPOCH_MS, Presence, chunk_of, epoch_of, is_due, mask
 from waitroom.core.release import (
     AGES,
@@ -79,7 +79,9 @@ class Watch:
         self._presence = Presence()
         self._claimed: dict[int, int] = {}
         self._looked: dict[int, int] = {}
-        self._facts = snapshot.table.facts if snapshot else Facts()
+        self.space: Space = snapshot.state.space if snapshot else "p"
+        known = snapshot.table.facts if snapshot else Facts()
+        self._facts = known if known.space == self.space else Facts(space=self.space)
         self._rounds: deque[tuple[int, int, int]] = deque(maxlen=4 * RECENT_MS // 1000)
         if snapshot:
             for usable, at_ms, front in self._facts.calls:
@@ -171,7 +173,8 @@ class Watch:
         return next((chunk * CHUNK for chunk in chunks if chunk not in self._looked), state.issued)
 
     def _assume(self, snapshot: Snapshot) -> None:
-        """Who counts as present unseen: numbers just issued, and after a gap everybody who may not have polled yet.
+        """Who counts as present unseen: numbers just issued, and after a gap everybody who may not have polled yet; so
+        do the people of a lobby while they learn their places.
 
         Also behind the front, as far as people may be on their way: called unseen, they would be called twice over.
         """
@@ -179,9 +182,9 @@ class Watch:
         low = min(self._front_ago(now_ms, LATE_MS), state.front)
         settled = last_issued(self._facts.issues, now_ms - JUST_ISSUED_MS)
         ranges = [(max(settled, low), state.issued)]
-        if now_ms - state.gap_ms < GRACE_MS:
+        if now_ms - state.gap_ms < GRACE_MS or now_ms < state.learned_ms:
             ranges, start = [], low
-            for hole, hole_end in state.holes:
+            for hole, hole_end in state.nobodies:
                 ranges.append((start, max(hole, start)))
                 start = max(hole_end, start)
             ranges.append((start, state.issued))

@@ -125,7 +125,8 @@ class Entrance:
         assert ticket is not None
         if line.phase() not in ADMITTING:
             return Holds.WAITING
-        asking = asyncio.create_task(line.claim(Claimant(ticket.number, ticket.visitor), wait_s=wait_s))
+        place = line.place_of(ticket.number)
+        asking = asyncio.create_task(line.claim(Claimant(place, ticket.visitor), wait_s=wait_s))
         exchange.on_lost(lambda: stop(asking))
         try:
             claimed = await asking
@@ -142,7 +143,7 @@ class Entrance:
             case "admit" | "again" if claimed.admit_ms is not None:
                 now_ms = int(line.now_ms())
                 pass_ = self.desk.admitted(
-                    ticket.visitor, ticket.generation, ticket.number, admit_ms=claimed.admit_ms, now_ms=now_ms
+                    ticket.visitor, ticket.generation, place, admit_ms=claimed.admit_ms, now_ms=now_ms
                 )
                 line.renew(pass_.generation, pass_.place, pass_.end_ms)
                 return pass_

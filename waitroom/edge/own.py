@@ -70,15 +70,16 @@ class OwnRoutes:
         if snapshot is None or self.routes.has_cors:
             return None
         ticket, pass_, _ = self.desk.carried(headers, secure=secure, now_ms=int(now_ms))
-        if pass_ is not None or not isinstance(ticket, Ticket) or ticket.number < snapshot.state.front:
+        if pass_ is not None or not isinstance(ticket, Ticket) or ticket.generation != snapshot.state.generation:
             return None
-        if ticket.generation != snapshot.state.generation or self.desk.is_outdated(ticket, now_ms):
+        place = snapshot.place_of(ticket.number)
+        if place < snapshot.state.front or self.desk.is_outdated(ticket, now_ms):
             return None
         hold_s, shown, _ = read_query(target)
         if hold_s:
             return None
-        self.line.beats.note(ticket.number)
-        return self.status.waiting_json(ticket, shown, now_ms)
+        self.line.beats.note(place)
+        return self.status.waiting_json(ticket, place, shown, now_ms)
 
     async def _status(self, request: Request) -> None:
         visitor = self.entrance.read(request)
@@ -87,13 +88,12 @@ class OwnRoutes:
             await self._ask_again(request)
             return
         if visitor.ticket is not None and visitor.holds in (Holds.WAITING, Holds.CALLED):
-            number = visitor.ticket.number
-            self.line.beats.note(number)
+            place = self.line.note(visitor.ticket.number)
             may_hold = visitor.holds is Holds.WAITING or self.status.is_paused()
             if hold_s and may_hold and not self.status.is_news(state):
-                if not await wait_held(self.line.held, number, hold_s, request.exchange):
+                if not await wait_held(self.line.held, place, hold_s, request.exchange):
                     return
-                self.line.beats.note(number)
+                self.line.note(visitor.ticket.number)
                 visitor = self.entrance.read(request)
         await self.routes.say(request, self.status.facts(visitor, shown=shown))
 
@@ -146,7 +146,7 @@ class OwnRoutes:
         visitor = self.entrance.read(request)
         more: list[Header] = []
         if visitor.holds is Holds.CALLED and visitor.ticket is not None:
-            self.line.beats.note(visitor.ticket.number)
+            self.line.note(visitor.ticket.number)
             got = await self.entrance.claim(visitor, request.exchange, wait_s=CLAIM_WAIT_S)
             if got is None:
                 return

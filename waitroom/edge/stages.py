@@ -32,7 +32,7 @@ def sale_facts(sale: Sale, phase: Phase | None) -> dict[str, Any]:
         schedule = sale.schedule
         facts |= {
             "lobby_at": iso_time(schedule.lobby_ms).decode(),
-            "opens_at": iso_time(sale.opening_ms).decode(),
+            "opens_at": iso_time(sale.expected_ms).decode(),
             "closes_at": iso_time(schedule.closes_ms).decode() if schedule.closes_ms else None,
             "at_close": schedule.at_close if schedule.closes_ms else None,
         }

@@ -143,9 +143,12 @@ class Status:
             state = "held" if shared.state == "held" else "called"
             hold_s = PAUSED_HOLD_S if state == "held" else 0
             turn = self._bare(state, target, ticket, message=shared.message, position=1, next_poll_s=1.0, hold_s=hold_s)
-            until_ms = shared.snapshot.kept_until_ms(ticket.number, self.line.settings.turn_held)
+            until_ms = shared.snapshot.kept_until_ms(
+                shared.snapshot.place_of(ticket.number), self.line.settings.turn_held
+            )
             return turn if state == "held" else turn._replace(kept_until_ms=until_ms)
-        ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
+        place = shared.snapshot.place_of(ticket.number)
+        ahead, wait, poll_s, hold_s = self._figures(shared, ticket.number, place, shown)
         if first and not (wait is not None and wait[0] < SOON_S):
             poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)
         return PageFacts(
@@ -161,12 +164,13 @@ class Status:
             hold_s=hold_s,
             message=shared.message,
             change=shared.change if ticket.issued_ms < shared.changed_ms else None,
+            place=None if shared.snapshot.places is None else place,
             target=target,
             server_time_ms=int(self.line.now_ms()),
             **shared.sale,
         )
 
-    def waiting_json(self, ticket: Ticket, shown: int | None, now_ms: float) -> bytes | None:
+    def waiting_json(self, ticket: Ticket, place: int, shown: int | None, now_ms: float) -> bytes | None:
         """`facts` of somebody who waits, as JSON, without making them: the answer that is given most. A test holds the
         two together. None before the first snapshot.
         """
@@ -182,7 +186,7 @@ class Status:
                 shared.told_json,
                 iso_time(int(now_ms)),
             )
-        ahead, wait, poll_s, hold_s = self._figures(shared, ticket, shown)
+        ahead, wait, poll_s, hold_s = self._figures(shared, ticket.number, place, shown)
         return WAITING_JSON % (
             shared.state_json,
             ticket.number,
@@ -193,28 +197,28 @@ class Status:
             int(poll_s * 10) / 10,
             hold_s,
             shared.change_json if ticket.issued_ms < shared.changed_ms else b"null",
-            b"null",
+            b"null" if shared.snapshot.places is None else b"%d" % place,
             shared.told_json,
             iso_time(int(now_ms)),
         )
 
     def _figures(
-        self, shared: Shared, ticket: Ticket, shown: int | None
+        self, shared: Shared, number: int, place: int, shown: int | None
     ) -> tuple[int, tuple[float, float] | None, float, int]:
         """(people ahead, the wait, seconds until the next poll, seconds to hold it)."""
         snapshot = shared.snapshot
-        ahead = snapshot.table.ahead(snapshot.state.front, ticket.number)
+        ahead = snapshot.table.ahead(snapshot.state.front, place)
         if shown is not None and ahead >= shown:
             ahead = max(0, shown - 1)
         if shared.state == "held":
             # Whoever would be near is told at once when the line goes on, so that it goes on in order.
             if ahead < shared.limits.rate_per_s * HOLD_BELOW_S:
                 return ahead, None, 1.0, PAUSED_HOLD_S
-            return ahead, None, AWAY_POLL_S * spread(ticket.number), 0
+            return ahead, None, AWAY_POLL_S * spread(number), 0
         wait = wait_range(ahead, shared.pace)
         # Where nobody knows, as often as if the rate were all that counts.
         soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
-        return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, ticket.number)
+        return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, number)
 
     def _now(self) -> Shared | None:
         """What is shared now; made anew when the snapshot or the phase changed, or Redis went away."""

@@ -178,4 +178,4 @@ def standing(ticket: Ticket, snapshot: Snapshot | None) -> Holds:
         return Holds.WAITING
     if ticket.generation != snapshot.state.generation:
         return Holds.NOTHING
-    return STANDINGS[snapshot.standing(ticket.number)]
+    return STANDINGS[snapshot.standing(snapshot.place_of(ticket.number))]

@@ -52,7 +52,7 @@ class Holder:
 
     async def round(self, snapshot: Snapshot) -> str:
         """One round; what the script said: ok, lost, gap or refused."""
-        if snapshot.state.generation != self.generation:
+        if snapshot.state.generation != self.generation or snapshot.state.space != self.watch.space:
             self.start(snapshot)
         at_door = await self._look(snapshot)
         verdict = self.watch.judge(snapshot, at_door)
@@ -73,7 +73,9 @@ class Holder:
         at_door: list[int] = []
         for at in range(0, len(chunks), LOOKS_A_CALL):
             part = chunks[at : at + LOOKS_A_CALL]
-            door, looks = await self.room.look(self.generation, self.worker, part, epochs, door_from=recent)
+            door, looks = await self.room.look(
+                self.generation, self.worker, part, epochs, door_from=recent, space=self.watch.space
+            )
             at_door = at_door or door
             for chunk, look in zip(part, looks, strict=True):
                 self.watch.note(chunk, seen=look.seen, claimed=look.claimed, now_ms=snapshot.now_ms)

@@ -4,7 +4,9 @@ All share the hash tag of the room, so that they live on one node of a cluster.
 
 key                              type     what
 …:state                          hash     the room: generation, counters, meter, limits, phase; never expires
-…:beat:<gen>:<epoch>:<chunk>     string   presence bits of one epoch (15 s) of 65,536 places; away_after + 2 epochs
+…:beat:<gen>:<space>:<epoch>:<chunk>
+                                 string   presence bits of one epoch (15 s) of 65,536 places (space p), or numbers of a
+                                          lobby before its draw (space n); away_after + 2 epochs
 …:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms, repeats; turn_held + claim_repeat
                                           after the last turn in it lapsed; never while the front is in the chunk
 …:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
@@ -45,8 +47,8 @@ class Keys:
         self.workers = prefix + "workers"
         self.log = prefix + "log"
 
-    def beat(self, generation: str, epoch: int, chunk: int) -> str:
-        return f"{self.prefix}beat:{generation}:{epoch}:{chunk}"
+    def beat(self, generation: str, space: str, epoch: int, chunk: int) -> str:
+        return f"{self.prefix}beat:{generation}:{space}:{epoch}:{chunk}"
 
     def claims(self, generation: str, chunk: int) -> tuple[str, str]:
         """The hash and the bitmap of one chunk's claims."""

@@ -27,6 +27,7 @@ from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.asking import Asking
 from waitroom.store.circuit import Circuit
+from waitroom.store.drawing import Drawing
 from waitroom.store.ended import Ended
 from waitroom.store.held import HeldPolls
 from waitroom.store.holder import Holder
@@ -60,6 +61,7 @@ class Line:
         self._findings_told_at = 0.0
         self._key_ids = key_ids
         self._fresh_store = fresh_store
+        self.drawing = Drawing(settings, room)
         self.selling = Selling(self)
         self.sell_out, self.set_stock = self.selling.sell_out, self.selling.set_stock
         self.asking = Asking(self)
@@ -144,6 +146,16 @@ class Line:
         """Where requests note the places they have seen."""
         return self._outbox.beats
 
+    def place_of(self, number: int) -> int:
+        """The place of a ticket's number, as far as it is drawn and known here."""
+        return number if self.snapshot is None else self.snapshot.place_of(number)
+
+    def note(self, number: int) -> int:
+        """Note that the visitor with this number is there; the place it was noted by."""
+        place = self.place_of(number)
+        self.beats.note(place)
+        return place
+
     def seat_ms(self) -> int:
         """How long a pass lasts that is signed now."""
         return self.settings.session_idle * 11 // 10
@@ -195,6 +207,8 @@ class Line:
             await self._apply_environment()
             if await self.selling.settle():
                 await self._sync()
+            if self.snapshot is not None and await self.drawing.settle(self.snapshot):
+                await self._sync()
             if self.snapshot is not None and self.snapshot.is_holder:
                 await self._holder.attend(self.snapshot)
             await self.asking.door.ask()
@@ -225,6 +239,7 @@ class Line:
                 renewals=parcel.renewals,
                 confirmed=parcel.confirmed,
                 beats=parcel.beats,
+                space=before.state.space if before else "p",
                 epoch=epoch_of(self.now_ms()),
                 away_after_ms=self.settings.away_after,
                 ended_since_ms=before.now_ms - 1000 if before else 0,
@@ -237,12 +252,14 @@ class Line:
         self._offset_ms = snapshot.now_ms - (sent_at + heard_at) / 2 * 1000
         observe(self.counts, STORE_TIME, (heard_at - sent_at) * 1000)
         self._hear(heard_at)
-        self.snapshot = snapshot
+        self.snapshot = snapshot = self.drawing.attach(snapshot)
         self._generation = snapshot.state.generation
         self.ended.add(snapshot.ended, snapshot.now_ms)
         self._proofs.add(snapshot.now_ms, snapshot.state.on_the_spot, snapshot.state.confirmed)
         if before is not None:
             self._wake(before, snapshot)
+            if snapshot.state.space != before.state.space:
+                self._outbox.forget_beats()
             if snapshot.state.adoption != before.state.adoption and snapshot.state.ordinal == before.state.ordinal:
                 # Another worker adopted; this one may remember more.
                 self._untold.append(before)
@@ -267,7 +284,7 @@ class Line:
         """Answer the held polls of those for whom something changed."""
         old, new = before.state, after.state
         is_other_line = (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms)
-        if is_other_line or is_other_sale(old.sale, new.sale):
+        if is_other_line or is_other_sale(old.sale, new.sale) or old.space != new.space:
             self.held.wake_all()
         elif new.front > old.front:
             self.held.wake(old.front, new.front)

@@ -60,7 +60,7 @@ class Outbox:
         self._renewals[seat] = 0 if 0 in (known, end_ms) else max(known or 0, end_ms)
 
     def forget_beats(self) -> None:
-        """They were of another generation."""
+        """They were of another generation, or of numbers where there are places now."""
         self.beats = Beats()
 
     def _take_beats(self, snapshot: Snapshot | None, now_ms: float, *, everything: bool) -> list[Beat]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.figures import STORE_CALLS, STORE_ERRORS, Figures
 from waitroom.core.meter import Limits
-from waitroom.core.model import Snapshot, State, read_limits, read_state, write_limits
+from waitroom.core.model import Snapshot, Space, State, read_limits, read_state, write_limits
 from waitroom.core.presence import EPOCH_MS, chunk_of
 from waitroom.core.table import EMPTY, Table, decode
 from waitroom.store.client import Client, connect
@@ -245,6 +245,7 @@ class Room:
         renewals: Sequence[Renewal] = (),
         confirmed: int = 0,
         beats: Sequence[Beat] = (),
+        space: Space = "p",
         epoch: int = 0,
         away_after_ms: int = HOUR_MS,
         ended_since_ms: int = 0,
@@ -253,12 +254,12 @@ class Room:
         """Flush what this worker has, fetch what is. `generation` '' takes any (then without beats).
 
         `ended_since_ms` asks for the passes that ended early since then; those are kept for `ended_kept_ms`.
-        Beats of `epoch` are kept as long as they count for somebody seen then.
+        Beats of `epoch`, in `space`, are kept as long as they count for somebody seen then.
         """
         gen = generation or "none"
         keys = [self.keys.state, self.keys.lease, self.keys.table(gen), self.keys.active, *self.keys.door(gen)]
         keys += [self.keys.workers, self.keys.scratch(worker), self.keys.ended]
-        keys += [self.keys.beat(gen, epoch, beat.chunk) for beat in beats]
+        keys += [self.keys.beat(gen, space, epoch, beat.chunk) for beat in beats]
         args: list[Value] = [
             generation,
             worker_name(worker, key_ids, in_shadow),
@@ -281,13 +282,20 @@ class Room:
         return Snapshot(state, now_ms, seats, door, len(workers), held_keys, bool(holder), table, tuple(ended))
 
     async def look(
-        self, generation: str, worker: str, chunks: Sequence[int], epochs: range, *, door_from: int
+        self,
+        generation: str,
+        worker: str,
+        chunks: Sequence[int],
+        epochs: range,
+        *,
+        door_from: int,
+        space: Space = "p",
     ) -> tuple[list[int], list[Look]]:
         """(places at the door from `door_from` on, bits of each chunk)."""
         keys = [self.keys.state, self.keys.door(generation)[0], self.keys.scratch(worker)]
         for chunk in chunks:
             keys.append(self.keys.claims(generation, chunk)[1])
-            keys += [self.keys.beat(generation, epoch, chunk) for epoch in epochs]
+            keys += [self.keys.beat(generation, space, epoch, chunk) for epoch in epochs]
         door, *flat = checked(await self.run("look", keys, [generation, len(epochs), door_from]))
         looks = [Look(seen, claimed) for seen, claimed in zip(flat[::2], flat[1::2], strict=True)]
         return [int(place) for place in door], looks

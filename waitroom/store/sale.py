@@ -5,7 +5,7 @@ of a worker that finds it due, or a call that must not be done before it (`Phase
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, cast
 
 import structlog
@@ -15,6 +15,7 @@ from waitroom.core.model import Snapshot, State
 from waitroom.core.sale_changes import Refused, planned
 from waitroom.core.schedule import Phase, digest_of, write_new_sale
 from waitroom.core.settings import Settings
+from waitroom.store.drawing import Drawing
 from waitroom.store.room import Room, checked, flatten
 from waitroom.store.scripts import Value
 
@@ -29,9 +30,19 @@ class Moved(WaitroomError):
     """The sale is in another phase than the change was meant for; nothing was changed."""
 
 
-async def latch(room: Room, state: State, *, keep_ms: int) -> Phase | None:
-    """Bring the phase up to now. None without a sale, or right after an adoption: then it is still to be done."""
-    args: list[Value] = [state.generation, secrets.token_hex(8), keep_ms]
+NO_ANNOUNCEMENT: Sequence[Value] = ("", "", "", 0, "", "")
+
+Announce = Callable[[State, str], Sequence[Value]]
+"""From the state and the id of a new generation: what a draw is announced with (`drawing.announcement`)."""
+
+
+async def latch(room: Room, state: State, *, keep_ms: int, announce: Announce | None = None) -> Phase | None:
+    """Bring the phase up to now; without `announce` not to a lobby. None without a sale, or right after an adoption:
+    then it is still to be done.
+    """
+    new = secrets.token_hex(8)
+    announced = NO_ANNOUNCEMENT if announce is None else announce(state, new)
+    args: list[Value] = [state.generation, new, keep_ms, *announced]
     reply = await room.run("phase", room.generation_keys(state), args)
     if reply[0] == b"wait":
         return None
@@ -62,6 +73,8 @@ class View(Protocol):
     def settings(self) -> Settings: ...
     @property
     def snapshot(self) -> Snapshot | None: ...
+    @property
+    def drawing(self) -> Drawing: ...
     def now_ms(self) -> float: ...
 
 
@@ -116,10 +129,13 @@ class Selling:
         """Bring the phase up to now, from this worker's snapshot."""
         snapshot = self._line.snapshot
         assert snapshot is not None
-        phase = await latch(self._room, snapshot.state, keep_ms=self._keep_ms)
+        phase = await latch(self._room, snapshot.state, keep_ms=self._keep_ms, announce=self._announce)
         if phase != snapshot.state.sale.latched:
             log.info("phase_changed", room=self._line.settings.room, phase=phase)
         return phase
+
+    def _announce(self, state: State, new_generation: str) -> Sequence[Value]:
+        return self._line.drawing.announcement(state, new_generation=new_generation, now_ms=self._line.now_ms())
 
     async def apply_environment(self, snapshot: Snapshot) -> None:
         """Put the environment's schedule in force, unless it is the one last put in force from there."""

@@ -6,7 +6,8 @@
 --       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
 local SALE = 'sale_version sale_digest phase phase_at due opens_at lobby_at closes_at at_close draw_lead ' ..
-  'lobby_size drawn_at stock sold_out'
+  'lobby_size drawn_at stock sold_out draw_nonce draw_key draw_source draw_opened draw_commitment draw_numbers ' ..
+  'draw_drawn draw_left_out draw_seed draw_note draw_known'
 local kept, mine, flat, fields = {}, {}, redis.call('HGETALL', STATE), 5 + 2 * tonumber(ARGV[4])
 for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
 for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end

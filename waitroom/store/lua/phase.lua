@@ -1,14 +1,17 @@
 -- Bring the phase of a sale up to now: each change once, and logged once, by whoever comes first after its time.
 -- KEYS  state, log, door, asked, then claims keys of the generation
--- ARGV  generation, a new one (for a lobby that opens in a room already used), how long claims are kept (ms)
+-- ARGV  generation, a new one (for a lobby that opens in a room already used), how long claims are kept (ms); then, to
+--       announce a draw with: nonce, key id, source, time (ms), commitment for this generation, one for the new ('' from
+--       who holds no signing key: no lobby is opened then)
 -- Reply ok, the phase · 'wait' in the second after an adoption: a worker may remember a change that Redis lost
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 if not is_due(r) then return {'ok', r.phase} end
 if now_ms >= r.gap and now_ms - r.gap < 1000 then return {'wait'} end
-local v = redis.call('HMGET', STATE, 'opens_at', 'lobby_at', 'at_close', 'draw_lead', 'drawn_at', 'lobby_size')
+local v = redis.call('HMGET', STATE, 'opens_at', 'lobby_at', 'at_close', 'draw_lead', 'lobby_size', 'draw_known',
+  'draw_commitment')
 local opens, lobby, stops, lead = tonumber(v[1]), tonumber(v[2]), v[3] == 'stop', tonumber(v[4])
-local drawn, size = tonumber(v[5] or 0), tonumber(v[6] or 0)
+local size, known, commitment = tonumber(v[5] or 0), tonumber(v[6] or 0), v[7] or ''
 local draw, is_over = math.max(lobby or 0, (opens or 0) - (lead or 0)), r.closes > 0 and now_ms >= r.closes
 
 local function latch(phase)
@@ -17,19 +20,34 @@ local function latch(phase)
   redis.call('HINCRBY', STATE, 'sale_version', 1)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'phase_changed', 'phase', phase, 'issued', whole(r.issued))
 end
--- If the draw came late (everything was down) the opening waits: the lobby has yet to learn its places.
-local function opening() return math.max(opens, size > 0 and drawn + lead or 0) end
+-- Not before everybody of the lobby has had the time to learn their places.
+local function opening()
+  if size == 0 then return opens end
+  return known > 0 and math.max(opens, known + math.min(lead, 60000)) or math.huge
+end
 
-if r.phase == 'before' and now_ms >= lobby then
+local fresh = ARGV[8]
+if r.phase == 'before' and now_ms >= lobby and fresh ~= '' then
   -- Of what was before the sale, in this room, nobody has a place in it.
-  if r.issued > 0 then new_generation(ARGV[2], ARGV[3]); r.issued, r.front, r.lapsed = 0, 0, 0 end
+  if r.issued > 0 then new_generation(ARGV[2], ARGV[3]); fresh, r.issued, r.front, r.lapsed = ARGV[9], 0, 0, 0 end
   redis.call('HSET', STATE, 'lobby_size', '', 'drawn_at', 0)
+  commitment = ''
   latch('lobby')
 end
-if r.phase == 'lobby' and now_ms >= draw and not (is_over and stops) then
+if r.phase == 'lobby' and commitment == '' and fresh ~= '' then
+  commitment = fresh
+  redis.call('HSET', STATE, 'draw_nonce', ARGV[4], 'draw_key', ARGV[5], 'draw_source', ARGV[6], 'draw_opened', ARGV[7],
+    'draw_commitment', commitment, 'draw_drawn', 0, 'draw_numbers', '', 'draw_left_out', '', 'draw_seed', '',
+    'draw_note', '', 'draw_known', 0)
+  redis.call('HINCRBY', STATE, 'sale_version', 1)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'draw_announced', 'commitment', commitment, 'source', ARGV[6])
+end
+if r.phase == 'lobby' and commitment ~= '' and now_ms >= draw and not (is_over and stops) then
   -- The draw. Who has a number is in it, who gets one later is behind; N is fixed here and nowhere else.
-  size, drawn = r.issued, now_ms
-  redis.call('HSET', STATE, 'lobby_size', whole(size), 'drawn_at', whole(drawn))
+  size, known = r.issued, 0
+  local holes = redis.call('HMGET', STATE, 'holes', 'hole', 'hole_end')
+  redis.call('HSET', STATE, 'lobby_size', whole(size), 'drawn_at', whole(now_ms), 'draw_numbers', whole(size),
+    'draw_drawn', whole(now_ms), 'draw_left_out', holes[1] .. holes[2] .. '-' .. holes[3])
   latch('drawn')
 end
 if r.phase == 'drawn' and now_ms >= opening() and not (is_over and stops) then latch('open') end
@@ -39,5 +57,5 @@ if r.phase == 'draining' and r.front >= r.issued and r.lapsed >= r.issued then l
 
 local due = ({before = lobby, lobby = draw, drawn = r.phase == 'drawn' and opening(), open = r.closes})[r.phase] or 0
 if r.phase == 'drawn' and stops and r.closes > 0 then due = math.min(due, r.closes) end
-redis.call('HSET', STATE, 'due', whole(due))
+redis.call('HSET', STATE, 'due', due < math.huge and whole(due) or 0)
 return {'ok', r.phase}

@@ -6,9 +6,9 @@ local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 new_generation(ARGV[2], ARGV[4])
 -- The draw was among people whose numbers are void now; whoever comes is served in order of arrival.
-if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then
-  redis.call('HSET', STATE, 'lobby_size', 0, 'due', 1)
-  redis.call('HINCRBY', STATE, 'sale_version', 1)
-end
+if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then redis.call('HSET', STATE, 'lobby_size', 0) end
+if r.phase == 'lobby' or r.phase == 'drawn' then redis.call('HSET', STATE, 'due', 1) end
+redis.call('HSET', STATE, 'draw_commitment', '')
+redis.call('HINCRBY', STATE, 'sale_version', 1)
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'room_reset', 'by', ARGV[3], 'generation', ARGV[2])
 return {'ok'}
