@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -68,8 +69,9 @@ def sentences(tag: str) -> Iterator[Sentence]:
 def in_use() -> frozenset[tuple[str, ...]]:
     """Every sentence of the source, found as `pybabel extract` finds it."""
     mappings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["babel"]["mappings"]
+    method_map = [(mapping["pattern"], mapping["method"]) for mapping in mappings]
     found = extract_from_dir(
-        str(CHECKOUT), method_map=[(mapping["pattern"], mapping["method"]) for mapping in mappings]
+        str(CHECKOUT), method_map, directory_filter=lambda path: not Path(path).name.startswith(".")
     )
     return frozenset(forms(message) for _, _, message, _, _ in found)
 
