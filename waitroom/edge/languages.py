@@ -9,7 +9,7 @@ To add a sentence:
      in a template      {{ _("It’s busy at {shop}.", shop=shop) }}
      for the script     a row of `script_words` in waitroom/edge/words.py; by number: ngettext("{n} hour", "{n} hours")
      in Python          N_("Try again") marks it, `language.say(text)` translates it where the language is known
-2. pybabel extract -s -F pyproject.toml --ignore-dirs '.*' -o /tmp/waitroom.pot --no-location -w 120 .
+2. pybabel extract --sort-output -F pyproject.toml --ignore-dirs '.*' -o /tmp/waitroom.pot --no-location -w 120 .
    pybabel update -N -D waitroom -i /tmp/waitroom.pot -d templates/locales -w 120 --ignore-obsolete
 3. Write the translations into the catalogues. tests/edge/test_languages.py says what is missing.
 
