@@ -18,6 +18,8 @@ from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
+from waitroom.edge.order_page import OrderRoutes
+from waitroom.edge.order_pages import OrderPages
 from waitroom.edge.orders import Orders
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import limits_of
@@ -185,4 +187,11 @@ def create_orders(gate: Gate) -> Orders | None:
     )
     gate.passage.orders = orders
     gate.own.routes.add("orders/again", POST, orders.allow_again)
+    OrderRoutes(
+        desk=gate.desk,
+        routes=gate.own.routes,
+        pages=OrderPages(settings, gate.pages),
+        problems=gate.problems,
+        attempts=orders.attempts,
+    )
     return orders

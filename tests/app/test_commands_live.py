@@ -30,7 +30,7 @@ async def shop() -> AsyncIterator[Shop]:
 async def stage(shop: Shop) -> AsyncIterator[tuple[Gateway, RedisServer]]:
     """With two workers: what one hears the other must heed."""
     with running_redis() as redis:
-        async with running_gateway(shop, redis.url, rate="100/s", workers="2") as gateway:
+        async with running_gateway(shop, redis.url, rate="100/s", workers="2", order_routes="POST /buy") as gateway:
             yield gateway, redis
 
 

@@ -1,15 +1,11 @@
-"""What the shop asks for beside its answer (`core.commands`) is done here: the one place where its word counts.
-
-Where the shop ends a visit, the pass is replaced by one that has ended: it opens nothing any more, and still says who
-comes, so that the visitor finds the orders that were placed.
-"""
+"""What the shop asks for beside its answer (`core.commands`) is done here: the one place where its word counts."""
 
 from collections.abc import Sequence
 
 from waitroom.core.commands import read_commands
 from waitroom.core.figures import COMMANDS
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import CookieKind, Header, is_our_set_cookie
+from waitroom.edge.cookies import Header, is_our_set_cookie
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line
 
@@ -36,9 +32,7 @@ class ShopCommands:
         if told.ends is not None:
             line.counts[COMMANDS[told.ends]] += 1
             line.end_pass(pass_.generation, pass_.place)
-            no_ticket = (b"set-cookie", desk.cookies.delete_cookie(CookieKind.TICKET, secure=secure))
-            ended = desk.set_pass(pass_._replace(end_ms=now_ms, provisional=False), now_ms, secure=secure)
-            return [*without_ours(added), no_ticket, ended]
+            return [*without_ours(added), *desk.forget(pass_, now_ms, secure=secure)]
         if told.extend_ms:
             line.counts[COMMANDS["extend"]] += 1
             longer = desk.renewal(pass_, now_ms, at_least_ms=told.extend_ms)

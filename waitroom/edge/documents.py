@@ -42,7 +42,7 @@ class Document:
         first = MARK.search(html)
         cut = first.start() if first else len(html)
         self._head = html[:cut].encode()
-        self._tail = MARK.sub(r"%(\1)b", html[cut:].replace("%", "%%")).encode()
+        self._tail = as_format(html[cut:])
         self._fields = frozenset(MARK.findall(html))
         self._crc = zlib.crc32(self._head)
         squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
@@ -121,12 +121,27 @@ class Templates:
         """Render once. The names in `visitor` become the fields of `Document.body`; one in `joined` stands for several
         of them, in a row.
         """
+        return Document(self._render(name, context, visitor, joined), framed=framed, headers=headers)
+
+    def fragment(self, name: str, context: Mapping[str, object], *, visitor: Set[str]) -> bytes:
+        """A part of a page, rendered once: a bytes format, with the names in `visitor` as its fields."""
+        return as_format(self._render(name, context, visitor))
+
+    def _render(
+        self,
+        name: str,
+        context: Mapping[str, object],
+        visitor: Set[str],
+        joined: Mapping[str, Sequence[str]] = NOTHING_JOINED,
+    ) -> str:
         marks = {field: Markup(f"\ue000{field}\ue001") for field in visitor}  # noqa: S704 - a constant mark
         marks |= {name: Markup("").join(marks[field] for field in fields) for name, fields in joined.items()}
         html = self._environment.get_template(name).render({**context, "visitor": marks})
-        return Document(
-            "\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n", framed=framed, headers=headers
-        )
+        return "\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n"
+
+
+def as_format(html: str) -> bytes:
+    return MARK.sub(r"%(\1)b", html.replace("%", "%%")).encode()
 
 
 def content_security_policy(html: bytes, *, framed: bool) -> bytes:

@@ -167,7 +167,7 @@ class OwnRoutes:
             self.line.end_pass(visitor.pass_.generation, visitor.pass_.place)
         gone = Visitor(Holds.NOTHING, None, None, request.secure, False)
         asked = request.asked()
-        forget = self.desk.forget(secure=request.secure)
+        forget = self.desk.forget(visitor.pass_, int(self.line.now_ms()), secure=request.secure)
         if asked.html:
             await request.answer(self.problems.left(asked, server_time_ms=int(self.line.now_ms())), *forget)
         else:

@@ -121,6 +121,8 @@ ORIGIN_TEXTS: Final[Mapping[OriginFault, tuple[str, str]]] = {
     "coding": (N_("This request could not be passed on"), N_("It is written in a way that the shop cannot read.")),
 }
 ORIGIN_RETRY_S: Final = 5
+ABOUT_ORDERS: Final = frozenset((*ORIGIN_TEXTS, "nothing-sent"))
+"""Where somebody may wonder whether an order went through, the page leads to what is known of it."""
 AGAIN: Final = N_("Try again in a moment.")
 UNSENT: Final = N_("What you sent did not reach the shop, so you can send it again.")
 UNSURE: Final = N_("It is not certain whether the shop received what you sent. Look there before you send it again.")
@@ -131,6 +133,7 @@ class Problems:
 
     def __init__(self, settings: Settings, pages: Pages) -> None:
         self._pages = pages
+        self._has_orders = bool(settings.order_routes)
         origin = {kind: Text(ORIGIN_STATUS[kind], *text) for kind, text in ORIGIN_TEXTS.items()}
         self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
         self._documents: dict[tuple[str, str], Document] = {}
@@ -146,6 +149,7 @@ class Problems:
             if kind != "frame":
                 text = self._texts[kind]
                 more = {"title": language.say(text.title), "detail": language.say(text.detail), "status": text.status}
+                more["orders"] = self._has_orders and kind in ABOUT_ORDERS
             document = self._documents[kind, language.tag] = self._pages.templates.compile(
                 "frame.html" if kind == "frame" else "error.html",
                 {**self._pages.common(language), **more},

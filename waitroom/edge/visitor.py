@@ -50,6 +50,7 @@ class Desk:
         self._read: tuple[dict[bytes, Carried], dict[bytes, Carried]] = ({}, {})
         self._random = b""
         self.life_ms = settings.session_idle * 11 // 10
+        self._remembered_ms = settings.order_keep if settings.order_routes else 86_400_000
 
     def read(self, headers: Sequence[Header], *, secure: bool, snapshot: Snapshot | None, now_ms: int) -> Visitor:
         """What the request carries and what that is worth. A pass comes before a ticket, also before it is valid:
@@ -158,11 +159,18 @@ class Desk:
     def set_pass(self, pass_: Pass, now_ms: int, *, secure: bool) -> Header:
         """The cookie outlives the pass: one that has run out still says who it was."""
         token = self.tokens.sign_pass(pass_)
-        max_age_s = (pass_.end_ms - now_ms) // 1000 + 86_400
+        max_age_s = (pass_.end_ms - now_ms + self._remembered_ms) // 1000
         return b"set-cookie", self.cookies.set_cookie(CookieKind.PASS, token, secure=secure, max_age_s=max_age_s)
 
-    def forget(self, *, secure: bool) -> list[Header]:
-        return [(b"set-cookie", self.cookies.delete_cookie(kind, secure=secure)) for kind in CookieKind]
+    def forget(self, pass_: Pass | None, now_ms: int, *, secure: bool) -> list[Header]:
+        """The visit is over. Where orders are recorded, a pass is replaced by one that has ended: it opens nothing any
+        more, and still says whose orders they are.
+        """
+        gone = [(b"set-cookie", self.cookies.delete_cookie(kind, secure=secure)) for kind in CookieKind]
+        if pass_ is None or not self.settings.order_routes:
+            return gone
+        ended = pass_._replace(end_ms=now_ms, provisional=False)
+        return [gone[0], self.set_pass(ended, now_ms, secure=secure)]
 
 
 def is_in_use(token: Unreadable, snapshot: Snapshot | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 from babel import Locale
 from babel.dates import DateTimePattern, format_date, parse_pattern
+from babel.units import format_unit
 
 from waitroom.edge.languages import Language
 
@@ -85,6 +86,11 @@ class Words:
                 return self.language.pick(forms, count).format(n=self.number(count))
         raise AssertionError("every whole number is a multiple of one second")
 
+    def days(self, duration_ms: int) -> str:
+        """The same, in days where it has any: `30 days`."""
+        days = duration_ms // 86_400_000
+        return format_unit(days, "duration-day", locale=self.language.locale) if days else self.duration(duration_ms)
+
     def clock(self, time_s: int) -> str:
         """The time of day in UTC, and that it is."""
         return f"{self._clock.apply(datetime.fromtimestamp(time_s, UTC), self.language.locale)} UTC"
@@ -94,6 +100,11 @@ class Words:
         moment = datetime.fromtimestamp(time_s, UTC)
         locale = self.language.locale
         return f"{format_date(moment, 'full', locale=locale)}, {self._minute.apply(moment, locale)} UTC"
+
+    def date_and_time(self, time_s: int) -> str:
+        """A date with its year and the time of day, in UTC, and that it is."""
+        moment, locale = datetime.fromtimestamp(time_s, UTC), self.language.locale
+        return f"{format_date(moment, 'medium', locale=locale)}, {self._minute.apply(moment, locale)} UTC"
 
     def stock(self, count: int) -> str:
         return self._say("stock").format(n=self.number(count))
