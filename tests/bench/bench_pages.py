@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import Templates
 from waitroom.edge.facts import PageFacts
 from waitroom.edge.pages import VISITOR, Pages
+from waitroom.edge.templates import Templates
 from waitroom.edge.templates_path import templates_dir
 
 ROUNDS = 5

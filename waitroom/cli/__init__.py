@@ -61,13 +61,16 @@ def run() -> None:
     """Run the gateway."""
     settings = settings_or_end()
     from waitroom import log, serve
-    from waitroom.core.errors import WaitroomError
+    from waitroom.core.errors import ConfigError, WaitroomError
     from waitroom.edge.dialer import tls_context
+    from waitroom.edge.look import look_faults
 
     log.set_up(settings)
     try:
         for room in settings.every_room:
             tls_context(room)  # said here, and not by every worker again and again
+            if faults := list(look_faults(room)):
+                raise ConfigError(faults)
         code = serve.run(settings, announce=say)
     except WaitroomError as error:
         fail(str(error))

@@ -17,6 +17,7 @@ from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.sale_changes import at, end_text
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
+from waitroom.edge.look import look_faults
 from waitroom.log import Redactor, secrets_of
 from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.embedded import find_running
@@ -54,6 +55,7 @@ def check(
     clean = Redactor(secrets_of(settings)).clean_text
     items = [
         Item("settings", True, f"{given} from the environment, the rest are the defaults{and_rooms(settings)}"),
+        *check_pages(settings),
         *check_sale(settings),
         *check_redis(settings),
         *check_origins(settings),
@@ -82,6 +84,13 @@ def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]
 def redis_of(settings: Settings) -> str | None:
     """The Redis of the settings, or the one that a gateway runs on the data folder; None if neither."""
     return settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
+
+
+def check_pages(settings: Settings) -> Iterator[Item]:
+    """The operator's look of the pages, in every room that has one."""
+    for room in settings.every_room:
+        of = f"room {room.room}: " if settings.rooms else ""
+        yield from (Item("pages", False, of + fault) for fault in look_faults(room))
 
 
 def check_sale(settings: Settings) -> Iterator[Item]:

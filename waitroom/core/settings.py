@@ -23,6 +23,8 @@ from waitroom.core.addresses import (
     parse_origins,
     parse_public_url,
 )
+from waitroom.core.colour import parse_colour
+from waitroom.core.links import Link, parse_links
 from waitroom.core.order_routes import check_routes
 from waitroom.core.parse import (
     LANGUAGES,
@@ -140,6 +142,14 @@ class Settings(BaseModel):
     shop_name: Annotated[str, matching(r"|(?=.*\S).{1,80}", "is not a name of 1 to 80 characters")] = setting(
         "", "The shop's name on the pages; the words for \"the shop\" in the page's language if unset."
     )
+    accent: Annotated[tuple[int, int, int] | None, BeforeValidator(parse_colour)] = setting(
+        "", "The pages' accent, like `#0b6e63`; made lighter or darker until it can be read."
+    )
+    logo: File = setting("", "A picture (SVG, PNG or WebP, about 1 KB packed) for the head of the pages.")
+    links: Annotated[tuple[Link, ...], BeforeValidator(parse_links)] = setting(
+        "", "Links in the foot of the pages, comma separated: `Help=https://help.example,Imprint=/imprint`."
+    )
+    templates: File = setting("", "A folder of templates that stand in for ours of the same name.")
     language: Annotated[str | None, BeforeValidator(parse_language)] = setting(
         "", f"The language of all pages, one of {', '.join(LANGUAGES)}; what the browser prefers if unset."
     )

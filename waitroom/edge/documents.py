@@ -14,12 +14,8 @@ import base64
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping
 from copy import copy
-from pathlib import Path
-
-from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -30,7 +26,6 @@ VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-d
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 # Up to here a stored block is cheaper than what compressing would save; a long message makes the tail longer.
 STORED_LIMIT_BYTES = 2560
-NOTHING_JOINED: Mapping[str, Sequence[str]] = {}
 
 
 class Document:
@@ -90,54 +85,6 @@ class Document:
         if retry_after_s > 0:
             headers.append((b"retry-after", b"%d" % retry_after_s))
         return headers, body
-
-
-class Templates:
-    """The page templates of a folder. Unknown names are errors, everything is escaped."""
-
-    def __init__(self, folder: Path) -> None:
-        self._loader: BaseLoader = FileSystemLoader(folder)
-        self._environment = Environment(
-            loader=self._loader,
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-
-    def source(self, name: str) -> str:
-        return self._loader.get_source(self._environment, name)[0]
-
-    def compile(
-        self,
-        name: str,
-        context: Mapping[str, object],
-        *,
-        visitor: Set[str] = frozenset(),
-        framed: bool = False,
-        joined: Mapping[str, Sequence[str]] = NOTHING_JOINED,
-        headers: Iterable[tuple[bytes, bytes]] = (),
-    ) -> Document:
-        """Render once. The names in `visitor` become the fields of `Document.body`; one in `joined` stands for several
-        of them, in a row.
-        """
-        return Document(self._render(name, context, visitor, joined), framed=framed, headers=headers)
-
-    def fragment(self, name: str, context: Mapping[str, object], *, visitor: Set[str]) -> bytes:
-        """A part of a page, rendered once: a bytes format, with the names in `visitor` as its fields."""
-        return as_format(self._render(name, context, visitor))
-
-    def _render(
-        self,
-        name: str,
-        context: Mapping[str, object],
-        visitor: Set[str],
-        joined: Mapping[str, Sequence[str]] = NOTHING_JOINED,
-    ) -> str:
-        marks = {field: Markup(f"\ue000{field}\ue001") for field in visitor}  # noqa: S704 - a constant mark
-        marks |= {name: Markup("").join(marks[field] for field in fields) for name, fields in joined.items()}
-        html = self._environment.get_template(name).render({**context, "visitor": marks})
-        return "\n".join(filter(None, map(str.strip, html.splitlines()))) + "\n"
 
 
 def as_format(html: str) -> bytes:

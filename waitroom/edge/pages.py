@@ -16,7 +16,8 @@ from markupsafe import Markup
 from waitroom.core.paths import own_path
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import Document, Headers, Templates
+from waitroom.edge.brand import brand_of
+from waitroom.edge.documents import Document, Headers
 from waitroom.edge.facts import (
     CHANGES,
     PageFacts,
@@ -30,6 +31,7 @@ from waitroom.edge.facts import (
 )
 from waitroom.edge.languages import Language, Languages
 from waitroom.edge.shrink import shrink_script, shrink_style
+from waitroom.edge.templates import Templates
 from waitroom.edge.templates_path import templates_dir
 from waitroom.edge.words import Words, wait_steps
 
@@ -85,9 +87,10 @@ class Pages:
 
     def __init__(self, settings: Settings, templates: Templates | None = None) -> None:
         folder = templates_dir()
-        self.templates = templates or Templates(folder)
+        self.templates = templates or Templates(folder, settings.templates)
+        self.brand = brand_of(settings)
         self.languages = Languages(folder / "locales", fixed=settings.language)
-        self.style = Markup(shrink_style(self.templates.source("_partials/page.css")))  # noqa: S704 - our own
+        self.style = Markup(shrink_style(self.templates.source("_partials/page.css")) + self.brand.style)  # noqa: S704 - our own
         self._script = script_of(self.templates)
         self._settings = settings
         # Without a script the page is asked for anew: often enough to stay present, or to be let in soon.
@@ -124,6 +127,7 @@ class Pages:
             "own": lambda route: own_path(route, self._settings.room_query),
             "room_query": self._settings.room_query,
             "style": self.style,
+            "brand": self.brand,
         }
 
     def _document(self, state: str, language: Language) -> Document:
