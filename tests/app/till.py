@@ -1,7 +1,8 @@
 """A shop that takes orders, keeps a book of them, and behaves as badly as it is told to.
 
 `POST /order` with the fields `order` (what the shopper wants) and `as` (how the shop behaves) is booked under what
-stands in `order`; any other path is a page. The book holds what was committed; `seen` what came in whole.
+stands in `order`; any other path is a page. The book holds what was committed; `seen` counts what
+came in whole, and `asked` says by which attempt: its order, and how the shop behaved.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
+from waitroom.core.orders import Outcome
 from waitroom.demo.browser import read_chunks
 
 BEHAVIOURS = (
@@ -24,8 +26,12 @@ COMMITS = frozenset(
     ("well", "shop-json", "late", "large", "error-after-commit", "silent-after-commit", "resets-after-commit",
      "cut-after-commit", "twice")
 )  # fmt: skip
-SURE = frozenset(("well", "shop-json", "late", "large", "twice"))
-"""It commits, and says so in a whole answer."""
+CLEAR = {
+    **dict.fromkeys(("well", "shop-json", "late", "large", "twice"), Outcome.CONFIRMED),
+    "refuses": Outcome.REFUSED,
+    "form-again": Outcome.ANSWERED,
+}
+"""What a whole answer says; whatever else the shop does leaves everybody in doubt."""
 LATE_S = 0.4
 LARGE_BYTES = 300_000
 
@@ -46,6 +52,7 @@ class Till:
     port: int = 0
     book: list[Sale] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
+    asked: dict[str, tuple[str, str]] = field(default_factory=dict)
     heads: list[dict[str, str]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -103,12 +110,13 @@ class Till:
             return True
         form = {name: values[0] for name, values in parse_qs(body.decode("latin-1")).items()}
         order, behaviour = form.get("order", ""), form.get("as", "well")
+        key, attempt = fields.get("idempotency-key", ""), fields.get("waitroom-order-attempt", "")
         self.seen[order] += 1
+        self.asked[attempt] = (order, behaviour)
         await self.gate.wait()
         if behaviour == "late":
             await asyncio.sleep(LATE_S)
         if behaviour in COMMITS:
-            key, attempt = fields.get("idempotency-key", ""), fields.get("waitroom-order-attempt", "")
             self.book.append(Sale(order, key, attempt, len(self.booked(order))))
         return await self.reply(behaviour, order, writer)
 

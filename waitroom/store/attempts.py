@@ -23,7 +23,7 @@ from waitroom.store.orders import WORKER_SEEN_MS, Found, OrderBook
 
 WAIT_S: Final = 0.25
 PAUSE_S: Final = 0.03
-ROUND_S: Final = 1.0
+ROUND_S: Final = 0.25
 REMEMBERED_MS: Final = 3_600_000
 MOST_REMEMBERED: Final = 10_000
 AT_A_TIME: Final = 200
