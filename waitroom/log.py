@@ -64,6 +64,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "order_not_recorded": "Redis did not take note of an order in time: it went to the shop all the same",
     "order_not_protected": "an order too large to be told from others: it may be sent twice",
     "order_given_up": "nobody can tell any more what came of an order: its worker has died, or took too long",
+    "order_told": "the shop said by the admin API what came of an order",
     "orders_failed": "an error in the notes of orders; the next round follows",
     "answer_cut": "the shop's answer broke off; so did ours",
 }

@@ -14,7 +14,16 @@ from waitroom.edge.admin_request import BODY_LIMIT_BYTES, LONGEST_NAME
 
 TOKEN = "an-admin-token-of-a-test-0123456789"
 RIGHT = ("authorization", f"Bearer {TOKEN}")
-ROUTES = ["/api/room", "/api/log", "/api/set", "/api/hold", "/api/resume", "/api/reset", "/api/anything/else"]
+ROUTES = [
+    "/api/room",
+    "/api/log",
+    "/api/set",
+    "/api/hold",
+    "/api/resume",
+    "/api/reset",
+    "/api/orders/a",
+    "/api/anything/else",
+]
 POSTS = ROUTES[2:6]
 Ask = Callable[..., Any]
 

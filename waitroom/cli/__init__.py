@@ -225,6 +225,35 @@ def sold_out(
 
 
 @app.command()
+def orders(
+    outcome: Annotated[
+        str | None,
+        typer.Option(help="Only these: under_way, confirmed, answered, refused, failed or unknown; comma separated."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only those sent within this time, like 2h.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma separated values, all that match.")] = False,
+    as_json: Json = False,
+    room: RoomName = None,
+    try_: Annotated[
+        Path | None,
+        typer.Option("--try", help="What the order routes make of a recorded request: raw HTTP, or a HAR file."),
+    ] = None,
+    answer: Annotated[
+        Path | None, typer.Option(help="With --try: the recorded answer, raw HTTP; a HAR file has its own.")
+    ] = None,
+) -> None:
+    """The orders that were sent, the newest first, and what came of them; or, with --try, what is an order."""
+    from waitroom.cli.orders import show_orders
+    from waitroom.cli.try_order import try_order
+
+    settings = room_or_end(settings_or_end(needs=()), room)
+    if try_ is not None:
+        try_order(settings, try_, answer, as_json=as_json)
+    else:
+        show_orders(settings, outcome=outcome, since=since, as_csv=as_csv, as_json=as_json)
+
+
+@app.command()
 def reset(room: RoomName = None, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Start the line again: every ticket becomes void. Who is inside stays inside."""
     from waitroom.cli.room import reset_room

@@ -42,6 +42,9 @@ def table(room: str, found: Overview) -> Table:
     shown.add_row("numbers", f"{state.issued:,} given out, {state.front:,} called")
     if found.estimates.first:
         shown.add_row("estimates", estimates_text(found.estimates))
+    if any(found.orders.values()):
+        counts = (f"{count:,} {outcome.words}" for outcome, count in found.orders.items() if count)
+        shown.add_row("orders", ", ".join(counts))
     shown.add_row("workers", str(found.workers))
     for index, line in enumerate(shadow_lines(found.shadowed)):
         shown.add_row("" if index else "would wait", escape(line))

@@ -42,6 +42,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
 
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
 
 Decider = Literal["gateway", "shop"]
 

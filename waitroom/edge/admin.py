@@ -13,10 +13,11 @@ POST /api/sold-out {}, or {"undo": true}
 POST /api/hold     {"reason": "…"}
 POST /api/resume   {}
 POST /api/reset    {"confirm": "<room>"}
+POST /api/orders/<attempt>   {"outcome": "confirmed", "reference": "4711"}: what the shop knows later (`admin_orders`)
 
 With several rooms `?room=` names the one that is meant; without it that is the environment's.
 
-The POSTs but reset take "dry_run": true, and every one says in sentences what it does. Nothing is changed by a GET.
+The POSTs but reset and orders take "dry_run": true, and say in sentences what they do. Nothing is changed by a GET.
 
 The API wants `Authorization: Bearer <token>`, nowhere else: not in a URL, not in a cookie. Since no browser adds that
 field by itself, and none may send it across origins without a preflight, which nobody here answers, another site's
@@ -43,6 +44,7 @@ from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.figures import Report
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
+from waitroom.edge.admin_orders import tell_order
 from waitroom.edge.admin_request import (
     HEADERS,
     Bearer,
@@ -59,6 +61,7 @@ from waitroom.edge.metrics import RoomFigures, exposition
 from waitroom.store import operating
 from waitroom.store.line import limits_of
 from waitroom.store.operating import NoRoom, explain
+from waitroom.store.orders import OrderBook
 from waitroom.store.overview import facts, read_log
 from waitroom.store.room import GenerationGone, Room
 from waitroom.store.sale import Moved
@@ -111,6 +114,7 @@ class Admin:
             Route("/api/hold", self.hold, methods=["POST"]),
             Route("/api/resume", self.resume, methods=["POST"]),
             Route("/api/reset", self.reset, methods=["POST"]),
+            Route("/api/orders/{attempt}", self.tell_order, methods=["POST"]),
         ]
         handlers: dict[Any, Any] = {
             Refused: self.refused,
@@ -229,6 +233,11 @@ class Admin:
             generation = await operating.reset(room, plan, settings, by=by)
         log.info("admin_did", room=settings.room, what="reset", by=by)
         return answer_json({"changed": True, "dry_run": False, "effects": plan.effects, "generation": generation})
+
+    async def tell_order(self, request: Request) -> Response:
+        settings, room, _ = self.asked_for(request)
+        book = OrderBook(room, keep_ms=settings.order_keep)
+        return await tell_order(request, book, room=settings.room, now_ms=await book.time_ms())
 
     async def change(self, request: Request, wanted: Wanted, *, dry_run: bool) -> Response:
         """As the commands do it: say what it will do, then do it. One at a time, each from where the last one ended."""

@@ -26,6 +26,12 @@ class ShopCommands:
         for word in told.junk:
             line.counts[COMMANDS["junk"]] += 1
             line.findings[f"the shop sent a Waitroom-Command that is not known: {word}"] += 1
+        if told.sold_out:
+            line.counts[COMMANDS["sold-out"]] += 1
+            line.sell_out()
+        if told.stock is not None:
+            line.counts[COMMANDS["stock"]] += 1
+            line.set_stock(told.stock)
         if pass_ is None:
             return added
         now_ms = int(line.now_ms())

@@ -201,6 +201,11 @@ def room_metrics(labels: Sequence[str], rooms: Sequence[tuple[list[str], Overvie
         "Places watched until they were called, by whether the wait shown came true.",
         labels=[*labels, "shown", "came_true"],
     )
+    orders = GaugeMetricFamily(
+        "waitroom_room_orders",
+        "Orders that are kept, by what came of them.",
+        labels=[*labels, "outcome"],
+    )
     findings = GaugeMetricFamily(
         "waitroom_room_findings",
         f"What `waitroom status` lists to look at, refused paths above all; the {MOST_FINDINGS} most frequent.",
@@ -213,9 +218,11 @@ def room_metrics(labels: Sequence[str], rooms: Sequence[tuple[list[str], Overvie
         for shown, watched, within in halves:
             estimates.add_metric([*of, shown, "yes"], within)
             estimates.add_metric([*of, shown, "no"], watched - within)
+        for outcome, count in room.orders.items():
+            orders.add_metric([*of, outcome.value], count)
         for what, times in room.findings[:MOST_FINDINGS]:
             findings.add_metric([*of, what], times)
-    yield from (admissions, estimates, findings)
+    yield from (admissions, estimates, orders, findings)
 
 
 def add_histogram(

@@ -1,7 +1,8 @@
 """A look at a room from outside, by plain reads: for people and programs that watch. Changes nothing there."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from waitroom.core.changes import rate_text
 from waitroom.core.estimate import admitted_per_s
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
+from waitroom.core.orders import Outcome
 from waitroom.core.probes import Tally
 from waitroom.core.release import SOON_MS
 from waitroom.core.shadow import NONE, Shadowed, read_shadowed
@@ -25,7 +27,7 @@ class Overview:
     """The room at one moment of Redis time. Counts are of people; `waiting` counts those present.
 
     `findings`: what operators should know of, and how often it happened, the most frequent first. `in_shadow` counts
-    workers; `shadowed` is what they let through without there being room for it.
+    workers; `shadowed` is what they let through without there being room for it. `orders` counts those kept.
     """
 
     state: State
@@ -39,6 +41,7 @@ class Overview:
     findings: tuple[tuple[str, int], ...]
     in_shadow: int = 0
     shadowed: Shadowed = NONE
+    orders: Mapping[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
 
     @property
     def away(self) -> int:
@@ -70,13 +73,14 @@ async def overview(room: Room) -> Overview | None:
         if not fields:
             return None
         state = read_state({name.decode(): value.decode() for name, value in fields.items()})
-        inside, door, workers, blob, findings, shadowed = await asyncio.gather(
+        inside, door, workers, blob, findings, shadowed, *orders = await asyncio.gather(
             client.zcount(keys.active, f"({now_ms}", "+inf"),
             client.zcard(keys.door(state.generation)[0]),
             client.zrangebyscore(keys.workers, now_ms - WORKER_MS, "+inf"),
             client.get(keys.table(state.generation)),
             client.hgetall(keys.findings),
             client.hgetall(keys.shadow),
+            *(client.zcard(keys.outcome(outcome)) for outcome in Outcome),
         )
     table = decode(blob) if blob else EMPTY
     ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
@@ -92,6 +96,7 @@ async def overview(room: Room) -> Overview | None:
         estimates=table.facts.tally,
         in_shadow=sum(name.endswith(b":" + IN_SHADOW.encode()) for name in workers),
         shadowed=read_shadowed({name.decode(): int(times) for name, times in shadowed.items()}),
+        orders=dict(zip(Outcome, orders, strict=True)),
     )
 
 
@@ -135,6 +140,7 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "findings": dict(found.findings),
         "shadow": {"workers": found.in_shadow, "would_have_waited": found.shadowed.facts()},
         "sale": sale_facts(found),
+        "orders": {outcome.value: count for outcome, count in found.orders.items()},
         "server_time": iso_time(found.now_ms),
     }
 
