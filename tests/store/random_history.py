@@ -8,11 +8,12 @@ written down as `tests.store.history` reads it. The end is calm: whoever is ther
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tests.store import history as past
-from tests.store.room_support import TestRoom, room_in
+from tests.store.room_support import TestRoom, announcing, drawing_of, room_in
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, read_limits, write_limits
@@ -21,7 +22,8 @@ from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
-from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, Renewal
+from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
+from waitroom.store.sale import latch
 
 STEP_S = 0.25
 LEASE_S = 2.0
@@ -88,6 +90,8 @@ class Worker:
                 await world.attend(self, paused)
             await self.sync()
             assert self.snapshot is not None
+            if self.snapshot.state.sale.is_due(self.now_ms()):
+                await world.latch(self.snapshot)
             if self.snapshot.is_holder:
                 if world.dice.random() < 0.02:
                     self.paused, self.stalled_until_s = self.snapshot, world.now_s + world.dice.choice([0.5, 3])
@@ -146,6 +150,11 @@ class Worker:
         except StoreUnavailable:
             if call.tries < 3:
                 self.calls.append(call)
+        except PhaseDue:
+            self.calls.append(call)
+            if self.snapshot is not None:
+                with suppress(StoreUnavailable, AdoptNeeded, GenerationGone):
+                    await self.world.latch(self.snapshot)
         except (AdoptNeeded, GenerationGone):
             pass
 
@@ -223,6 +232,7 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     late: list[tuple[float, Callable[[], Awaitable[Any]]]] = field(default_factory=list)
     backup: tuple[float, dict[bytes, bytes]] | None = None
+    broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.start_ms = self.room.clock.now_ms
@@ -235,6 +245,7 @@ class World:
         self._begins: dict[tuple[past.Place, float], float] = {}
         self.redis = self.room.redis
         self._named = 0
+        self.mishaps = MISHAPS
 
     # What the workers go through.
 
@@ -258,7 +269,9 @@ class World:
             if known != answer:
                 mark = f"{call_id} {len(self._events)}"
                 self._answers[call_id] = answer, mark
-                self._events += [(event, "" if isinstance(event, past.Stands) else mark) for event in events(answer)]
+                happened = events(answer)
+                self._events += [(event, "" if isinstance(event, past.Stands) else mark) for event in happened]
+                await self.executed(happened)
             return answer
 
         answer = await self.call(executed)
@@ -266,6 +279,9 @@ class World:
         if not self.is_calm and self.dice.random() < LATE_CALLS:
             self.late.append((self.now_s + self.dice.uniform(0, 10), executed))
         return answer
+
+    async def executed(self, events: list[past.Event]) -> None:
+        """Right after the script that made them."""
 
     async def attend(self, worker: Worker, snapshot: Snapshot) -> None:
         if self._lease[0] != worker.name:
@@ -279,6 +295,11 @@ class World:
         if outcome == "ok" and place != self._front:
             self._front = place
             self.note(past.Called(self.now_s, *place))
+
+    async def latch(self, snapshot: Snapshot) -> None:
+        room = self.room.room
+        announce = announcing(drawing_of(room), self.room.clock)
+        await self.call(lambda: latch(room, snapshot.state, keep_ms=600_000, announce=announce))
 
     async def adopt(self, worker: Worker, remembered: Snapshot | None = None) -> None:
         room = self.room.room
@@ -366,7 +387,7 @@ class World:
             self.late.remove((at_s, again))
             try:
                 await again()
-            except (AdoptNeeded, GenerationGone, StoreUnavailable):
+            except (AdoptNeeded, GenerationGone, PhaseDue, StoreUnavailable):
                 pass
 
     async def polls(self) -> None:
@@ -394,7 +415,7 @@ class World:
     async def mishap(self) -> None:
         """One thing that changes: people, limits, workers, Redis."""
         dice = self.dice
-        what = dice.choices(list(MISHAPS), weights=list(MISHAPS.values()))[0]
+        what = dice.choices(list(self.mishaps), weights=list(self.mishaps.values()))[0]
         note = await getattr(self, what)()
         if what not in ("arrive", "come_and_go", "set_limits"):
             self.note(past.Mishap(self.now_s, f"{what.replace('_', ' ')} {note or ''}".strip()))
@@ -558,9 +579,11 @@ class Outcome:
     seed: int
     history: list[past.Event]
     starved: list[past.Place]
+    broken: tuple[str, ...] = ()
+    """What the world itself found."""
 
     def faults(self) -> list[past.Fault]:
-        found = past.faults(self.history)
+        found = [*past.faults(self.history), *(past.Fault("sale", len(self.history) - 1, says) for says in self.broken)]
         if self.starved:
             names = ", ".join(map(str, self.starved[:5]))
             about = tuple(i for i, e in enumerate(self.history) if not isinstance(e, past.Issued))[-past.MOST_TOLD :]
@@ -569,12 +592,14 @@ class Outcome:
         return found
 
 
-async def random_history(url: str, seed: int, *, steps: int = 60, without: Any = ()) -> Outcome:
+async def random_history(
+    url: str, seed: int, *, steps: int = 60, without: Any = (), world_of: "type[World]" = World
+) -> Outcome:
     """One history, the same for the same seed."""
     dice = random.Random(seed)
     first = replace(dice.choice(RATES), max_active=dice.choice([0, 0, 0, 3, 10]))
     async with room_in(url, first, without=without) as room:
-        world = World(room, dice)
+        world = world_of(room, dice)
         await world.read_limits()
         for _ in range(dice.choice([1, 2, 2])):
             world.start_worker()
@@ -593,4 +618,4 @@ async def random_history(url: str, seed: int, *, steps: int = 60, without: Any =
         while world.now_s < calm_until_s and world.still_waiting():
             await world.step()
         await world.forget_everything()
-        return Outcome(seed, world.history(), world.still_waiting())
+        return Outcome(seed, world.history(), world.still_waiting(), tuple(world.broken))

@@ -20,9 +20,11 @@ from tests.store.history import (
     tell,
 )
 from tests.store.random_history import random_history
+from tests.store.sale_history import SaleWorld
 from waitroom.core.meter import Limits
 
 COUNT = 30
+SALES, MOST_SALES = 8, 12
 TEN = Limits(10, 10)
 ROOM_OF_TWO = Limits(10, 10, max_active=2)
 
@@ -145,3 +147,33 @@ def test_random_histories_keep_the_promises(one_redis_url: str) -> None:
         return [tell(outcome.history, fault) for outcome in outcomes for fault in outcome.faults()[:1]]
 
     assert not (found := uvloop.run(broken())), "\n\n".join(found)
+
+
+def test_random_histories_of_sales_keep_the_promises_and_their_hours(one_redis_url: str) -> None:
+    """Nobody gets a number or comes in while the sale is not on; hundreds more by the same command with `--sale`."""
+
+    async def broken() -> list[str]:
+        outcomes = [await random_history(one_redis_url, seed, world_of=SaleWorld) for seed in range(SALES)]
+        return [tell(outcome.history, fault) for outcome in outcomes for fault in outcome.faults()[:1]]
+
+    assert not (found := uvloop.run(broken())), "\n\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        ("elseif numbers and string.find", "elseif string.find"),
+        ("if r.front >= r.issued and numbers and admits(r) and", "if r.front >= r.issued and"),
+        ("elseif place >= r.front or not admits(r) then", "elseif place >= r.front then"),
+    ],
+    ids=["numbers", "on the spot", "claims"],
+)
+def test_without_a_rule_of_the_sale_a_history_breaks_its_hours(one_redis_url: str, rule: tuple[str, str]) -> None:
+    async def is_found() -> bool:
+        for seed in range(MOST_SALES):
+            outcome = await random_history(one_redis_url, seed, world_of=SaleWorld, without=[rule])
+            if any(fault.promise == "sale" for fault in outcome.faults()):
+                return True
+        return False
+
+    assert uvloop.run(is_found())

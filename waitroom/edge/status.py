@@ -174,7 +174,7 @@ class Status:
         """`facts` of somebody who waits, as JSON, without making them: the answer that is given most. A test holds the
         two together. None before the first snapshot.
         """
-        shared = self._now()
+        shared = self._now(now_ms)
         if shared is None:
             return None
         if shared.is_placeless:
@@ -220,9 +220,11 @@ class Status:
         soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
         return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, number)
 
-    def _now(self) -> Shared | None:
-        """What is shared now; made anew when the snapshot or the phase changed, or Redis went away."""
-        snapshot, is_away, now_ms = self.line.snapshot, self.line.is_away, self.line.now_ms()
+    def _now(self, now_ms: float = 0.0) -> Shared | None:
+        """What is shared now (Redis time, if the caller knows it); made anew when the snapshot or the phase changed, or
+        Redis went away.
+        """
+        snapshot, is_away, now_ms = self.line.snapshot, self.line.is_away, now_ms or self.line.now_ms()
         known = self._shared
         if known is not None and known[0] is snapshot and known[1] is is_away and now_ms < known[2].until_ms:
             return known[2]

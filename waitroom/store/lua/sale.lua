@@ -1,13 +1,14 @@
 -- Change the schedule of a sale, its stock, or whether it is sold out. The phase is brought up to that afterwards.
 -- KEYS  state, log
--- ARGV  generation, who ('shop': by an answer of the shop's, which never takes back that it is sold out), digest of the
---       environment ('' = a live change; else nothing happens if it is already in force), the phase that the change is
---       meant for ('*' = any), then fields and values
+-- ARGV  generation, who ('shop': by an answer of the shop's, which never takes back that it is sold out, and means no
+--       sale to come), digest of the environment ('' = a live change; else nothing happens if it is already in force),
+--       the phase that the change is meant for ('*' = any), then fields and values
 -- Reply ok, 1 if anything was changed · 'moved' where the phase is another one: nothing was changed
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 if ARGV[3] ~= '' and (redis.call('HGET', STATE, 'sale_digest') or '-') == ARGV[3] then return {'ok', 0} end
-if ARGV[2] == 'shop' and r.sold_out then return {'ok', 0} end
+-- Before a sale the shop's last orders still speak of the one before.
+if ARGV[2] == 'shop' and (r.sold_out or r.phase == 'before') then return {'ok', 0} end
 if ARGV[4] ~= '*' and r.phase ~= ARGV[4] then return {'moved'} end
 if ARGV[3] ~= '' then redis.call('HSET', STATE, 'sale_digest', ARGV[3]) end
 

@@ -1,0 +1,101 @@
+"""Random histories of a room whose sale opens, closes, sells out, is put off and comes again.
+
+Beside the promises of every history: nobody gets a number or comes in but while the sale that is in force allows it, by
+the clock of Redis and however late or lost the latching of its phases was. There is no lobby: what a draw makes of
+places has tests of its own.
+"""
+
+from dataclasses import dataclass
+
+from tests.store import history as past
+from tests.store.random_history import MISHAPS, World
+from waitroom.core.model import read_state
+from waitroom.core.sale_changes import Refused, plan_sale
+from waitroom.core.schedule import Sale, Schedule, write_new_sale
+from waitroom.core.times import iso_utc
+from waitroom.store.room import AdoptNeeded, GenerationGone
+from waitroom.store.sale import Moved, change_sale
+
+SALE_MISHAPS = {**MISHAPS, "plan": 3, "close": 1.5, "extend": 1.5, "sell_out": 1, "restock": 1.5}
+
+
+@dataclass
+class SaleWorld(World):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.mishaps = SALE_MISHAPS
+        self.latest_ms = 0.0
+
+    # What is watched.
+
+    async def sale_now(self) -> Sale | None:
+        fields = await self.redis.hgetall(self.room.room.keys.state)
+        if not fields:
+            return None
+        return read_state({name.decode(): value.decode() for name, value in fields.items()}).sale
+
+    async def watch(self, what: str, *, numbers: bool) -> None:
+        """Right after the script: nothing else has happened since."""
+        sale, now_ms = await self.sale_now(), self.room.clock.now_ms
+        self.latest_ms = max(self.latest_ms, now_ms)
+        if sale is None or sale.schedule is None:
+            if sale is not None and sale.is_sold_out:
+                self.broken.append(f"{what} though it is sold out, at {self.now_s:.3f}")
+            return
+        schedule = sale.schedule
+        is_over = 0 < schedule.closes_ms <= now_ms and (numbers or schedule.at_close == "stop")
+        if sale.is_sold_out or is_over or self.latest_ms < schedule.opens_ms:
+            self.broken.append(f"{what} in {sale.latched}, at {self.now_s:.3f}: {sale}")
+
+    async def executed(self, events: list[past.Event]) -> None:
+        for event in events:
+            if isinstance(event, past.Issued):
+                await self.watch(f"number {event.place}", numbers=True)
+            elif isinstance(event, past.Admitted) and event.counts:
+                await self.watch(f"admission of {event.place}", numbers=event.on_the_spot)
+
+    # What goes on.
+
+    async def change(self, *words: tuple[str, str]) -> str:
+        sale = await self.sale_now()
+        if sale is None or self.is_away:
+            return "of nothing"
+        now_ms = self.room.clock.now_ms
+        try:
+            planned = plan_sale(sale, dict(words), now_ms=now_ms, waiting=0)
+            await change_sale(self.room.room, planned.fields, by="test", phase=sale.latched or "")
+        except (AdoptNeeded, GenerationGone, Moved, Refused) as refusal:
+            return f"refused: {refusal}"
+        return " ".join("=".join(word) for word in words)
+
+    def at(self, later_s: float) -> str:
+        return iso_utc(round(self.room.clock.now_ms + later_s * 1000))
+
+    async def plan(self) -> str:
+        opens_s = self.dice.choice([0.3, 1, 3])
+        closes = self.dice.choice(["", self.at(opens_s + 2), self.at(opens_s + 6)])
+        at_close = self.dice.choice(["drain", "stop"])
+        return await self.change(
+            ("opens_at", self.at(opens_s)), ("lobby_at", "0"), ("closes_at", closes), ("at_close", at_close)
+        )
+
+    async def close(self) -> str:
+        return await self.change(("closes_at", "now"), ("at_close", self.dice.choice(["drain", "stop"])))
+
+    async def extend(self) -> str:
+        return await self.change(("closes_at", self.dice.choice(["", self.at(4)])))
+
+    async def sell_out(self) -> str:
+        return await self.change(("stock", "0"))
+
+    async def restock(self) -> str:
+        return await self.change(("stock", "9"))
+
+    async def calm_down(self) -> None:
+        """The sale is open, and has no end: whoever is in its line comes in."""
+        await super().calm_down()
+        now_ms = round(self.room.clock.now_ms)
+        opened = Schedule(now_ms, now_ms, 0, "drain", 60_000)
+        await change_sale(
+            self.room.room, {**write_new_sale(opened), "phase": "drawn", "lobby_size": "0", "drawn_at": "1"}, by="test"
+        )
