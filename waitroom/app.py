@@ -14,6 +14,7 @@ from waitroom.core.tokens import TICKET_LIFETIME_MS, Tokens
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Cookies
 from waitroom.edge.dialer import tls_context
+from waitroom.edge.draw import DrawRoute
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
@@ -162,6 +163,7 @@ def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, 
         problems=problems,
         health=health,
     )
+    DrawRoute(line, own.routes, problems)
     return Gate(
         line=line,
         desk=desk,

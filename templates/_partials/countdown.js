@@ -35,6 +35,12 @@ const tick = () => {
   put("opening", text);
   if (facts.position === null) document.title = text + " · " + body.dataset.shop;
   if ([60, 300, 600, 1800].some((mark) => rest <= mark && was > mark && was < mark * 2)) speak(heading() + " " + text);
-  // Everybody's clock shows zero at once. Where nothing is lost by it, as in a lobby without an order, they are spread.
-  if (rest === 0 && was > 0 && was < 5) later(Math.random() * (facts.state === "before" ? Math.min(20, lobbyS() / 4) : 1));
+  if (rest > 0 || was === 0 || was > 4) return;
+  // Everybody's clock shows zero at once. Nothing is lost by coming into the lobby a little later; and at the opening
+  // nobody asks: whose turn is near has a request held, and the others have their place already.
+  if (facts.state === "before") later(Math.random() * Math.min(20, lobbyS() / 4));
+  else if (typeof facts.position === "number") {
+    facts.state = "waiting";
+    show();
+  }
 };

@@ -324,6 +324,24 @@ def simulate(
     show_simulation(options, seed=seed, as_json=as_json, picture=plot)
 
 
+@app.command()
+def draw(
+    note: Annotated[
+        str | None, typer.Option(help="The value of the note's source; once, after the draw, while the opening waits.")
+    ] = None,
+    room: RoomName = None,
+    as_json: Json = False,
+) -> None:
+    """The draw of the lobby: what was announced and what came of it; `--note` enters the note."""
+    from waitroom.cli.draw import give_note, show_draw
+
+    settings = room_or_end(settings_or_end(needs=()), room)
+    if note is None:
+        show_draw(settings, as_json=as_json)
+    else:
+        give_note(settings, note)
+
+
 @app.command("verify-draw")
 def verify_draw(
     record: Annotated[str, typer.Argument(help="The file with the record (JSON); `-` is standard input.")],

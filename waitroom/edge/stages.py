@@ -39,11 +39,18 @@ def sale_facts(sale: Sale, phase: Phase | None) -> dict[str, Any]:
     return facts
 
 
-def pause_s(state: str, number: int, left_ms: float) -> float:
+def quiet_poll_s(sale: Sale) -> float:
+    """How often whoever waits for the clock asks: so often that the draw finds each within its lead, and the opening
+    finds whom it then counts as present.
+    """
+    return QUIET_POLL_S if sale.schedule is None else min(QUIET_POLL_S, sale.schedule.lead_ms / 3000)
+
+
+def pause_s(state: str, number: int, left_ms: float, quiet_s: float) -> float:
     """Seconds until the next poll of somebody who waits for the clock: seldom, and about when there is news, which is
     in `left_ms`.
     """
-    pause_s = QUIET_POLL_S * spread(number)
+    pause_s = quiet_s * spread(number)
     if state == "before" and left_ms < pause_s * 1000:
         # Nothing is lost by coming a little later: the lobby has no order.
         pause_s = left_ms / 1000 + 1 + LOBBY_SPREAD_S * (spread(number) - 0.8)

@@ -3,18 +3,19 @@
 from random import randrange
 from typing import NamedTuple
 
-from waitroom.core.estimate import HOLD_BELOW_S, next_poll, pace_of, spread, wait_range
+from waitroom.core.estimate import HOLD_BELOW_S, HOLD_S, next_poll, pace_of, spread, wait_range
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.schedule import GATHERING
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
-from waitroom.edge.stages import pause_s, sale_facts, stage_of
+from waitroom.edge.stages import pause_s, quiet_poll_s, sale_facts, stage_of
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
 LONGEST_HOLD_S = 30.0
 FIRST_POLL_S = 3.0
+SHORTEST_POLL_S = 0.2
 SOON_S = 10.0
 AWAY_POLL_S = 5.0
 PAUSED_HOLD_S = 15
@@ -62,8 +63,10 @@ class Shared:
         "is_placeless",
         "limits",
         "message",
+        "opening_ms",
         "pace",
         "phase",
+        "quiet_s",
         "rate_per_min",
         "sale",
         "snapshot",
@@ -78,11 +81,15 @@ class Shared:
         self.snapshot = snapshot
         sale = snapshot.state.sale
         self.phase, self.until_ms = sale.phase(now_ms), sale.until_ms(now_ms)
+        self.quiet_s = quiet_poll_s(sale)
         self.sale = sale_facts(sale, self.phase)
         self.limits = limits = snapshot.state.limits
         self.message = snapshot.state.message or None
         self.state = stage_of(self.phase, Holds.WAITING) or ("held" if limits.hold or is_away else "waiting")
-        self.is_placeless = self.state not in ("held", "waiting")
+        # In a lobby that was drawn everybody has a place, and waits for the opening as well as for those before them.
+        is_drawn = self.state == "lobby" and snapshot.state.space == "p"
+        self.is_placeless = self.state not in ("held", "waiting") and not is_drawn
+        self.opening_ms = sale.expected_ms if is_drawn else 0
         nobody_knows = limits.unlimited or self.state not in ("waiting", "lobby")
         self.rate_per_min = None if nobody_knows else round(limits.rate_per_s * 60, 3)
         self.pace = pace_of(limits, snapshot.table.facts.moves)
@@ -131,7 +138,7 @@ class Status:
         if holds is Holds.PASS:
             return self._bare("admitted", target)
         stage = stage_of(self.line.phase() if shared is None else shared.phase, holds)
-        if stage is not None:
+        if stage is not None and not (holds is Holds.WAITING and shared is not None and not shared.is_placeless):
             return self._staged(stage, target, ticket, shared, first=first)
         if ticket is None or holds is Holds.NOTHING:
             return self._bare("none", target)
@@ -182,7 +189,7 @@ class Status:
                 shared.state_json,
                 ticket.number,
                 b"%d" % shared.waiting if shared.phase in GATHERING else b"null",
-                pause_s(shared.state, ticket.number, shared.until_ms - now_ms),
+                pause_s(shared.state, ticket.number, shared.until_ms - now_ms, shared.quiet_s),
                 shared.told_json,
                 iso_time(int(now_ms)),
             )
@@ -218,6 +225,13 @@ class Status:
         wait = wait_range(ahead, shared.pace)
         # Where nobody knows, as often as if the rate were all that counts.
         soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
+        if shared.opening_ms:
+            opens_s = max(0.0, (shared.opening_ms - self.line.now_ms()) / 1000)
+            soonest_s += opens_s
+            wait = None if wait is None else (wait[0] + opens_s, wait[1] + opens_s)
+            if soonest_s < HOLD_BELOW_S:
+                # Nothing moves before the opening, which finds them held.
+                return ahead, wait, SHORTEST_POLL_S, HOLD_S[1]
         return ahead, wait, *next_poll(None if wait is None and shared.limits.unlimited else soonest_s, number)
 
     def _now(self, now_ms: float = 0.0) -> Shared | None:
@@ -241,7 +255,7 @@ class Status:
         if shared is None:
             return self._bare(stage, target, ticket)
         number = randrange(4096) if ticket is None else ticket.number  # noqa: S311 - spreads polls
-        poll_s = pause_s(shared.state, number, shared.until_ms - self.line.now_ms())
+        poll_s = pause_s(shared.state, number, shared.until_ms - self.line.now_ms(), shared.quiet_s)
         if first and ticket is not None:
             poll_s = int(min(poll_s, FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)) * 10) / 10
         told = self._bare(stage, target, ticket, message=shared.message, next_poll_s=poll_s)

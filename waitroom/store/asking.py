@@ -6,7 +6,7 @@ They are gathered into batches, and a batch is repeated with patience where its 
 import math
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
@@ -52,15 +52,21 @@ class View(Protocol):
     async def next_sync(self) -> None: ...
 
 
+class Given(NamedTuple):
+    generation: str
+    issued: int
+
+
 class Asking:
-    """`door` holds those who were called and cannot be let in this very moment; `granted` the seats given since the
-    last sync, which no snapshot counts yet.
+    """`door` holds those who were called and cannot be let in this very moment. No snapshot counts yet what was given
+    since the last sync: `granted`, the seats, and `given`, the number behind the last one of each call.
     """
 
     def __init__(self, line: View) -> None:
         self._line = line
         self._room = line.room
         self.granted: list[Renewal] = []
+        self.given: list[Given] = []
         self.door = Door(self._claim_for_door)
         self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
         self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
@@ -141,6 +147,9 @@ class Asking:
             seat_ms=seat_ms,
             now_ms=self._line.now_ms(),
         )
+        numbers = [entry.number for entry in entries if entry is not None]
+        if numbers:
+            self.given.append(Given(snapshot.state.generation, numbers[-1] + 1))
         for entry in entries:
             if entry is not None and entry.admit_ms is not None:
                 self._grant(entry.generation, entry.number, entry.admit_ms + seat_ms)

@@ -224,7 +224,7 @@ class Line:
             self._fail(error)
 
     async def _sync(self, *, last: bool = False) -> None:
-        before, granted = self.snapshot, len(self.asking.granted)
+        before, granted, given = self.snapshot, len(self.asking.granted), len(self.asking.given)
         sent_at = time.monotonic()
         parcel = self._outbox.take(before if self._generation else None, now_s=sent_at, everything=last)
         try:
@@ -266,10 +266,19 @@ class Line:
         while self._untold:
             await self._adopt(self._untold[0])
             del self._untold[0]
-        del self.asking.granted[:granted]
+        del self.asking.granted[:granted], self.asking.given[:given]
 
     async def _adopt(self, remembered: Snapshot | None) -> bool:
-        return await self.room.adopt(remembered, session_idle_ms=self.seat_ms(), granted=self.asking.granted)
+        issued = 0
+        if remembered is not None:
+            # Numbers beyond the hole were given by the Redis that another worker adopted meanwhile.
+            current = self.snapshot
+            end = math.inf if current is remembered or current is None else current.state.hole[1]
+            generation = remembered.state.generation
+            issued = max((to for of, to in self.asking.given if of == generation and to <= end), default=0)
+        return await self.room.adopt(
+            remembered, session_idle_ms=self.seat_ms(), granted=self.asking.granted, issued=issued
+        )
 
     def _hear(self, at_s: float) -> None:
         """Redis answered. Whoever was told that the line is paused is told that it goes on."""

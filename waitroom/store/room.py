@@ -158,13 +158,16 @@ class Room:
         return reply[0].decode()  # type: ignore[no-any-return]
 
     async def adopt(
-        self, remembered: Snapshot | None, *, session_idle_ms: int, granted: Sequence[Renewal] = ()
+        self, remembered: Snapshot | None, *, session_idle_ms: int, granted: Sequence[Renewal] = (), issued: int = 0
     ) -> bool:
         """Take over what Redis came back with, merged with what this worker remembers; False if there is nothing.
 
-        `granted`: the seats this worker was given since that snapshot, which counts only those before.
+        `granted`: the seats this worker was given since that snapshot, which counts only those before; `issued`: the
+        number behind the last one that it was given since.
         """
         fields = {} if remembered is None else {k: v for k, v in remembered.state.fields.items() if k != "server"}
+        if fields:
+            fields["issued"] = str(max(int(fields["issued"]), issued))
         seats = 0 if remembered is None else remembered.seats
         keys = [self.keys.state, self.keys.active, self.keys.log]
         args: list[Value] = ["", seats, session_idle_ms, len(granted)]
