@@ -1,6 +1,7 @@
-"""Pictures of every page: `python -m tests.browser.shots FOLDER [NAME…]`.
+"""Pictures of every page: `python -m tests.browser.shots FOLDER [NAME…] [LANGUAGE…]`.
 
-Every state on a phone in English; what is seen most also on a desktop, in the dark, in German and in Arabic.
+Every state on a phone in English; what is seen most also on a desktop, in the dark, in German and in Arabic. With
+languages, every state on a phone in each of them.
 """
 
 import asyncio
@@ -58,11 +59,12 @@ async def take(chromium: Chromium, stage: Stage, shot: Shot, folder: Path) -> No
     await context.close()
 
 
-async def take_all(folder: Path, names: list[str]) -> None:
+async def take_all(folder: Path, names: set[str], languages: set[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage()
     async with running_chromium() as chromium:
-        wanted = [shot for shot in shots() if not names or shot.scene in names]
+        every = [Shot(scene, language=tag) for tag in sorted(languages) for scene in SCENES] or shots()
+        wanted = [shot for shot in every if not names or shot.scene in names]
         for start in range(0, len(wanted), 4):
             await asyncio.gather(*(take(chromium, stage, shot, folder) for shot in wanted[start : start + 4]))
     for shot in wanted:
@@ -71,5 +73,6 @@ async def take_all(folder: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: python -m tests.browser.shots FOLDER [NAME…]")
-    asyncio.run(take_all(Path(sys.argv[1]), sys.argv[2:]))
+        sys.exit("usage: python -m tests.browser.shots FOLDER [NAME…] [LANGUAGE…]")
+    wanted = set(sys.argv[2:])
+    asyncio.run(take_all(Path(sys.argv[1]), wanted - set(LANGUAGES), wanted & set(LANGUAGES)))
