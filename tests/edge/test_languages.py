@@ -272,5 +272,6 @@ def test_the_wait_follows_the_grammar_of_numbers() -> None:
         "5 minut",
         "22 minuty",
     ]
+    assert [words.days(30 * 86_400_000 + 5) for words in (polish, arabic)] == ["30 dni", "30 يومًا"]
     assert polish.wait(3600, 9000) == "1–2,5 godziny"  # noqa: RUF001
     assert [arabic.duration(minutes * 60_000) for minutes in (2, 3, 11)] == ["دقيقتين", "3 دقائق", "11 دقيقة"]

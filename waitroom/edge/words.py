@@ -9,13 +9,13 @@ from typing import Final
 
 from babel import Locale
 from babel.dates import DateTimePattern, format_date, parse_pattern
-from babel.units import format_unit
 
 from waitroom.edge.languages import Language
 
 UNKNOWN: Final = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
 MOST_MINUTES: Final = 90
 """A longer wait is said in hours."""
+DAY_S: Final = 86_400
 UNGROUPED_BELOW: Final = {"es": 10_000, "it": 10_000, "pl": 10_000}
 """Where four digits stand together: CLDR's `minimumGroupingDigits`, which Babel does not read."""
 
@@ -32,6 +32,7 @@ class Words:
         self._clock, self._minute = (time_pattern(language.locale, style) for style in ("medium", "short"))
         self._script = script_words(language)
         self._durations = {
+            DAY_S: ngettext("{n} day", "{n} days"),
             3600: ngettext("{n} hour", "{n} hours"),
             60: ngettext("{n} minute", "{n} minutes"),
             1: ngettext("{n} second", "{n} seconds"),
@@ -88,8 +89,8 @@ class Words:
 
     def days(self, duration_ms: int) -> str:
         """The same, in days where it has any: `30 days`."""
-        days = duration_ms // 86_400_000
-        return format_unit(days, "duration-day", locale=self.language.locale) if days else self.duration(duration_ms)
+        days = duration_ms // 1000 // DAY_S
+        return self.duration(days * DAY_S * 1000 if days else duration_ms)
 
     def clock(self, time_s: int) -> str:
         """The time of day in UTC, and that it is."""
