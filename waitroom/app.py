@@ -31,6 +31,7 @@ from waitroom.edge.proxy import Proxy
 from waitroom.edge.rooms import front_of
 from waitroom.edge.routes import POST, Routes
 from waitroom.edge.status import Status
+from waitroom.edge.transfer import Transfer
 from waitroom.edge.visitor import Desk
 from waitroom.store.attempts import Attempts
 from waitroom.store.line import Line
@@ -156,12 +157,15 @@ def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, 
     desk = Desk(settings, tokens_of(settings), Cookies(settings.room, settings.cookie_domain), line.ended)
     pages = Pages(settings)
     problems = Problems(settings, pages)
-    own = OwnRoutes(
-        entrance=Entrance(line, desk),
-        routes=Routes(settings, problems),
-        status=Status(line),
+    entrance, routes, status = Entrance(line, desk), Routes(settings, problems), Status(line)
+    own = OwnRoutes(entrance=entrance, routes=routes, status=status, problems=problems, health=health)
+    Transfer(
+        entrance=entrance,
+        routes=routes,
+        status=status,
+        pages=pages,
         problems=problems,
-        health=health,
+        room_query=settings.room_query,
     )
     DrawRoute(line, own.routes, problems)
     return Gate(

@@ -1,6 +1,7 @@
 """Tickets and passes: signed text that a browser keeps for us. Nothing to forge (P5).
 
     ticket   t1.<room>.<key>.<generation>.<number>.<visitor>.<issued>.<signature>
+    move     m1.<room>.<key>.<generation>.<number>.<visitor>.<issued>.<expires>.<signature>
     pass     p1.<room>.<key>.<generation>.<place>.<visitor>.<valid from>.<end>.<begun>.<provisional>.<signature>
 
 Numbers are decimal without leading zeros, times are milliseconds of Redis time, `key` is the id of the signing key.
@@ -53,6 +54,13 @@ class Ticket(NamedTuple):
     number: int
     visitor: str
     issued_ms: int
+
+
+class Move(NamedTuple):
+    """Takes a ticket's place to another browser, until `expires_ms`."""
+
+    ticket: Ticket
+    expires_ms: int
 
 
 class Pass(NamedTuple):
@@ -159,6 +167,7 @@ class Tokens:
         self.key_ids = frozenset(key_id(key).decode() for key in keys)
         self.ticket_lifetime_ms = ticket_lifetime_ms
         self._tickets = Purpose("t1", room, keys, (NAME, INTEGER, VISITOR, INTEGER))
+        self._moves = Purpose("m1", room, keys, (NAME, INTEGER, VISITOR, INTEGER, INTEGER))
         self._passes = Purpose("p1", room, keys, (NAME, INTEGER, VISITOR, INTEGER, INTEGER, INTEGER, FLAG))
 
     def sign_ticket(self, ticket: Ticket) -> str:
@@ -166,6 +175,12 @@ class Tokens:
         room, generation, number, visitor, issued_ms = ticket
         self._check_room(room)
         return self._tickets.sign(generation, number, visitor, issued_ms)
+
+    def sign_move(self, move: Move) -> str:
+        """Raises ValueError for what could not be read back."""
+        room, generation, number, visitor, issued_ms = move.ticket
+        self._check_room(room)
+        return self._moves.sign(generation, number, visitor, issued_ms, move.expires_ms)
 
     def sign_pass(self, pass_: Pass) -> str:
         """Raises ValueError for what could not be read back."""
@@ -183,6 +198,18 @@ class Tokens:
         if now_ms - issued_ms >= self.ticket_lifetime_ms:
             return None
         return Ticket(self.room, generation.decode(), int(number), visitor.decode(), issued_ms)
+
+    def read_move(self, token: str | bytes, now_ms: int) -> Move | Unreadable | None:
+        """None for what is no such token of this room, is forged, or has expired, or its ticket has."""
+        found = self._moves.read(token)
+        if found is None or isinstance(found, Unreadable):
+            return found
+        generation, number, visitor, issued, expires = found.groups()[2:-1]
+        issued_ms, expires_ms = int(issued), int(expires)
+        if now_ms >= expires_ms or now_ms - issued_ms >= self.ticket_lifetime_ms:
+            return None
+        ticket = Ticket(self.room, generation.decode(), int(number), visitor.decode(), issued_ms)
+        return Move(ticket, expires_ms)
 
     def read_pass(self, token: str | bytes, now_ms: int) -> Pass | Unreadable | None:
         """None for what is no pass of this room, is forged, or ended a ticket's lifetime ago.

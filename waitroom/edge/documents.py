@@ -33,7 +33,14 @@ class Document:
 
     __slots__ = ("_crc", "_deflated", "_fields", "_head", "_headers", "_tail")
 
-    def __init__(self, html: str, *, framed: bool = False, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(
+        self,
+        html: str,
+        *,
+        framed: bool = False,
+        referrer: bytes = b"same-origin",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
         first = MARK.search(html)
         cut = first.start() if first else len(html)
         self._head = html[:cut].encode()
@@ -48,7 +55,7 @@ class Document:
             VARY,
             (b"x-robots-tag", b"noindex"),
             (b"content-security-policy", content_security_policy(html.encode(), framed=framed)),
-            (b"referrer-policy", b"same-origin"),
+            (b"referrer-policy", referrer),
             (b"x-content-type-options", b"nosniff"),
             *headers,
         ]

@@ -68,6 +68,7 @@ class Text(NamedTuple):
 
 Kind = Literal[
     "in-line", "nothing-sent", "store-away", "retry", "no-cookies",
+    "link-over", "no-place",
     "bad-request", "forbidden", "not-found", "method-not-allowed",
 ]  # fmt: skip
 
@@ -92,6 +93,17 @@ TEXTS: Final[Mapping[Kind, Text]] = {
             "Your place in the line is kept in a cookie, and none came back from your browser. "
             "Allow cookies for this site, or open it in another browser, then try again."
         ),
+    ),
+    "link-over": Text(
+        410,
+        N_("This link does not work any more"),
+        N_(
+            "It was used, its time is over, or the place was taken along too often. "
+            "Make a new one on the device that has your place."
+        ),
+    ),
+    "no-place": Text(
+        409, N_("You have no place in line here"), N_("A place can be taken along while it waits in line.")
     ),
     "bad-request": Text(
         400, N_("This request could not be understood"), N_("Check the address, or go back to the shop.")
@@ -196,6 +208,14 @@ class Problems:
 
     def no_cookies(self, asked: Asked, *, href: str = "/") -> Answer:
         return self._either(asked, "no-cookies", href=href, action=N_("Try again"))
+
+    def link_over(self, asked: Asked) -> Answer:
+        """A place was to be taken by a link that is used up, too old, or none of ours."""
+        return self._either(asked, "link-over", href="/", action=N_("Back to the shop"))
+
+    def no_place(self, asked: Asked) -> Answer:
+        """A place was to be taken along, and there is none."""
+        return self._either(asked, "no-place", href="/", action=N_("Back to the shop"))
 
     # Of the shop's
 

@@ -76,13 +76,15 @@ class Templates:
         *,
         visitor: Set[str] = frozenset(),
         framed: bool = False,
+        referrer: bytes = b"same-origin",
         joined: Mapping[str, Sequence[str]] = NOTHING_JOINED,
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> Document:
         """Render once. The names in `visitor` become the fields of `Document.body`; one in `joined` stands for several
         of them, in a row. Raises ConfigError where an operator's file is at fault.
         """
-        return Document(self._render(name, context, visitor, joined), framed=framed, headers=headers)
+        html = self._render(name, context, visitor, joined)
+        return Document(html, framed=framed, referrer=referrer, headers=headers)
 
     def fragment(self, name: str, context: Mapping[str, object], *, visitor: Set[str]) -> bytes:
         """A part of a page, rendered once: a bytes format, with the names in `visitor` as its fields."""

@@ -19,6 +19,8 @@ key                              type     what
 …:init                           string   when a worker first found no room; 5 s
 …:reply:<call id>                string   the answer of a call, for its retries; 20 s
 …:minute:<t>                     hash     counters of one minute; 2 h
+…:moved:<link>                   string   the browser that took a place by a link to another device; 10 minutes
+…:moves:<gen>:<number>           string   how often a place was taken to another device; the life of a ticket
 …:workers                        zset     worker → last sync (ms); 60 s
 …:scratch:<worker>               string   bits on their way into a beat; gone within the script
 …:findings                       hash     what operators should know of → how often; 24 h after the last one
@@ -65,6 +67,12 @@ class Keys:
 
     def minute(self, now_ms: float) -> str:
         return f"{self.prefix}minute:{int(now_ms // 60_000)}"
+
+    def moved(self, link: str) -> str:
+        return f"{self.prefix}moved:{link}"
+
+    def moves(self, generation: str, number: int) -> str:
+        return f"{self.prefix}moves:{generation}:{number}"
 
     def scratch(self, worker: str) -> str:
         return f"{self.prefix}scratch:{worker}"

@@ -1,0 +1,195 @@
+"""Take my place to another device: a link, good once and for five minutes, and its QR code.
+
+POST transfer        whoever has a place in line gets the link: as a page, or for scripts and apps as JSON
+GET  transfer?t=…    what the link opens: a page with one button. Nothing happens by opening it, so no preview, scanner
+                     or prefetch uses the link up
+POST take            the button: this browser gets the ticket; the same number and visitor, so the same place
+
+The place is then on both devices. A turn is claimed once whoever asks (P4), and whoever comes with the other device
+gets the same pass: one admission, one seat. So nothing has to be taken from the first device, and none that fails on
+the way loses the place.
+
+The token stands in the link alone: these pages send no more than their origin along (Referrer-Policy), and our log
+leaves queries out.
+"""
+
+import json
+from html import escape
+from secrets import token_hex
+from urllib.parse import quote, urlsplit
+
+import segno
+
+from waitroom.core.errors import StoreUnavailable
+from waitroom.core.judge import Holds
+from waitroom.core.paths import own_path, same_site_path
+from waitroom.core.tokens import Move
+from waitroom.edge.cookies import Header
+from waitroom.edge.documents import Document
+from waitroom.edge.entrance import Entrance
+from waitroom.edge.facts import iso_time
+from waitroom.edge.languages import Language
+from waitroom.edge.pages import Pages
+from waitroom.edge.problems import Answer, Asked, Problems
+from waitroom.edge.request import Request
+from waitroom.edge.routes import POST, Routes, json_headers, read_fields, read_form, see_other, target_of
+from waitroom.edge.status import Status
+from waitroom.edge.visitor import Visitor, standing
+from waitroom.edge.words import Words
+from waitroom.store.moves import take
+from waitroom.store.room import AdoptNeeded, GenerationGone
+
+LIFE_MS = 300_000
+STEP_MS = 15_000
+"""Links asked for again within this time are the same one."""
+LONGEST_TARGET = 512
+CODES_PER_S = 8
+"""A worker draws no more QR codes than this, 6 ms each; the link works without."""
+OFFER = frozenset(("link", "code", "no_code", "back"))
+TAKE = frozenset(("token", "taker", "to", "no_other"))
+HIDDEN = b" hidden"
+
+
+class Transfer:
+    def __init__(
+        self, *, entrance: Entrance, routes: Routes, status: Status, pages: Pages, problems: Problems, room_query: str
+    ) -> None:
+        self._entrance = entrance
+        self._line = entrance.line
+        self._desk = entrance.desk
+        self._routes = routes
+        self._status = status
+        self._pages = pages
+        self._problems = problems
+        self._room_query = room_query
+        self._documents: dict[tuple[str, str], Document] = {}
+        self._codes = (0, 0)
+        routes.add("transfer", ("GET", "HEAD", "POST"), self._transfer)
+        routes.add("take", POST, self._take)
+
+    async def _transfer(self, request: Request) -> None:
+        if request.scope["method"] == "POST":
+            await self._offer(request)
+        else:
+            await self._show(request)
+
+    async def _offer(self, request: Request) -> None:
+        form = await read_form(request) or {}
+        visitor, asked = self._entrance.read(request), request.asked()
+        if visitor.holds is Holds.UNREADABLE:
+            await request.answer(self._problems.retry(asked, server_time_ms=int(self._line.now_ms())))
+            return
+        if visitor.ticket is None or visitor.holds not in (Holds.WAITING, Holds.CALLED):
+            await request.answer(self._problems.no_place(asked))
+            return
+        now_ms = int(self._line.now_ms())
+        expires_ms = -(-now_ms // STEP_MS) * STEP_MS + LIFE_MS
+        token = self._desk.tokens.sign_move(Move(visitor.ticket, expires_ms))
+        to = (target_of(form) if "to" in form else self._came_from(request)) or "/"
+        back, to = to, to if len(to) <= LONGEST_TARGET else "/"
+        ask_for = "to=" + quote(to, safe="/") if to != "/" else ""
+        link = self._routes.base(request.client) + own_path("transfer", self._room_query, "t=" + token, ask_for)
+        code = self._draw(link, now_ms)
+        if asked.html:
+            fields = {"link": link, "code": code, "back": back, "no_code": "" if code else " hidden"}
+            await self._page(request, asked, "offer", {name: _text(value) for name, value in fields.items()})
+            return
+        body = json.dumps({"url": link, "qr": code or None, "expires_at": iso_time(expires_ms).decode()}).encode()
+        await request.answer(Answer(200, json_headers(body), body), *self._routes.cors(request.scope["headers"]))
+
+    async def _show(self, request: Request) -> None:
+        asked = request.asked()
+        fields = read_fields(request.exchange.target.partition(b"?")[2])
+        token, to = fields.get("t", [""])[0], target_of(fields) or "/"
+        move = self._desk.tokens.read_move(token, int(self._line.now_ms()))
+        if not isinstance(move, Move):
+            await request.answer(self._problems.link_over(asked))
+            return
+        visitor = self._entrance.read(request)
+        if visitor.ticket == move.ticket or visitor.holds is Holds.PASS:
+            await request.answer(see_other(to.encode("latin-1")), *self._secretive())
+            return
+        has_other = visitor.holds in (Holds.WAITING, Holds.CALLED)
+        said = {"token": token, "taker": token_hex(8), "to": to}
+        await self._page(
+            request,
+            asked,
+            "take",
+            {name: _text(value) for name, value in said.items()} | {"no_other": b"" if has_other else HIDDEN},
+        )
+
+    async def _take(self, request: Request) -> None:
+        form, asked = await read_form(request) or {}, request.asked()
+        token, taker = form.get("t", [""])[0], form.get("by", [""])[0][:64] or token_hex(8)
+        now_ms = int(self._line.now_ms())
+        move = self._desk.tokens.read_move(token, now_ms)
+        taken = False
+        if isinstance(move, Move):
+            try:
+                life_ms = self._desk.tokens.ticket_lifetime_ms
+                taken = await take(self._line.room, move, taker=taker, life_ms=life_ms)
+            except GenerationGone:
+                pass
+            except (StoreUnavailable, AdoptNeeded):
+                await request.answer(self._problems.store_away(asked, server_time_ms=now_ms))
+                return
+        if not isinstance(move, Move) or not taken:
+            await request.answer(self._problems.link_over(asked))
+            return
+        given = [self._desk.set_ticket(move.ticket, secure=request.secure)]
+        if asked.html:
+            await request.answer(see_other((target_of(form) or "/").encode("latin-1")), *given, *self._secretive())
+            return
+        given.append((b"waitroom-ticket", self._desk.tokens.sign_ticket(move.ticket).encode()))
+        snapshot = self._line.snapshot
+        visitor = Visitor(standing(move.ticket, snapshot), move.ticket, None, request.secure, False)
+        await self._routes.say(request, self._status.facts(visitor, first=True), *given)
+
+    def _came_from(self, request: Request) -> str | None:
+        """The page of this site on which the button was pressed; the line's own pages are no place to go to."""
+        referrer = next((value for name, value in request.scope["headers"] if name == b"referer"), b"")
+        base = self._routes.base(request.client)
+        if not referrer.startswith(base.encode("latin-1") + b"/"):
+            return None
+        parts = urlsplit(referrer.decode("latin-1"))
+        path = same_site_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        return None if path is None or path.startswith(own_path("")) else path
+
+    def _draw(self, link: str, now_ms: int) -> str:
+        """The QR code as the address of a picture; empty where too many were asked for. The mask is fixed: to try all
+        eight costs four times as much, and every reader takes each of them.
+        """
+        second, drawn = self._codes
+        if second != now_ms // 1000:
+            second, drawn = now_ms // 1000, 0
+        if drawn >= CODES_PER_S:
+            return ""
+        self._codes = second, drawn + 1
+        code = segno.make(link, micro=False, error="m", mask=4, boost_error=False)
+        return code.svg_data_uri(omitsize=True, light="#fff")
+
+    async def _page(self, request: Request, asked: Asked, view: str, fields: dict[str, bytes]) -> None:
+        language = self._pages.languages.choose(asked.accept_language)
+        filled = {name.encode(): value for name, value in fields.items()}
+        headers, body = self._document(view, language).answer(filled, gzip=asked.gzip)
+        await request.answer(Answer(200, headers, body))
+
+    def _document(self, view: str, language: Language) -> Document:
+        document = self._documents.get((view, language.tag))
+        if document is None:
+            context = {**self._pages.common(language), "view": view, "life": Words(language).duration(LIFE_MS)}
+            document = self._documents[view, language.tag] = self._pages.templates.compile(
+                "transfer.html",
+                context,
+                visitor=OFFER if view == "offer" else TAKE,
+                referrer=b"strict-origin",
+                headers=(language.header,),
+            )
+        return document
+
+    def _secretive(self) -> list[Header]:
+        return [(b"referrer-policy", b"strict-origin"), (b"cache-control", b"private, no-store")]
+
+
+def _text(value: str) -> bytes:
+    return escape(value).encode("utf-8", "replace")
