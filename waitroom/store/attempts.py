@@ -1,6 +1,6 @@
 """The attempts at orders of one worker: noted before the shop hears of them, decided, remembered.
 
-An order never waits for Redis for more than `WAIT_S`. What could not be written by then is written in a later round,
+An order never waits for Redis for more than a quarter of a second. What could not be written by then is written later,
 and what Redis lost, again: a worker remembers what it forwarded in the last hour. So Redis may be away, and an order
 goes through all the same; then only this worker knows of it, and keeps it from being sent twice as far as it can see.
 
@@ -10,9 +10,9 @@ The worker that holds the lease also writes down as unknown what dead workers le
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -21,7 +21,9 @@ from waitroom.core.orders import Attempt, Outcome
 from waitroom.store.line import Line
 from waitroom.store.orders import WORKER_SEEN_MS, Found, OrderBook
 
-WAIT_S: Final = 0.25
+WAIT_S: Final = 0.23
+GRACE_S: Final = 0.02
+"""After `WAIT_S`, for an answer that is here already and only waits for a loop that was busy."""
 PAUSE_S: Final = 0.03
 ROUND_S: Final = 0.25
 REMEMBERED_MS: Final = 3_600_000
@@ -29,6 +31,8 @@ MOST_REMEMBERED: Final = 10_000
 AT_A_TIME: Final = 200
 """So many are written again in one round."""
 SWEEP_MS: Final = 5_000
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -82,11 +86,8 @@ class Attempts:
         own = Own(attempt, digests)
         last = self._last_at(digests)
         try:
-            async with asyncio.timeout(WAIT_S):
-                if last is not None:
-                    await self._put(last)  # what Redis may have lost since
-                found = await self._begin(attempt, digests, after=after, by_word=by_word)
-        except (TimeoutError, StoreUnavailable):
+            found = await in_time(self._begin(attempt, digests, last, after=after, by_word=by_word))
+        except StoreUnavailable:
             if last is not None and (last.attempt.id != after or by_word):
                 return Found(last.attempt, False)
             own.attempt = replace(attempt, recorded=False)
@@ -108,9 +109,8 @@ class Attempts:
             self._remember(own)
         own.attempt = attempt
         self._untold[attempt.id] = own
-        with contextlib.suppress(TimeoutError, StoreUnavailable):
-            async with asyncio.timeout(WAIT_S):
-                await self._put(own)
+        with contextlib.suppress(StoreUnavailable):
+            await in_time(self._put(own))
         return own.attempt
 
     async def of_visitor(self, visitor: str) -> tuple[list[Attempt], bool]:
@@ -119,20 +119,23 @@ class Attempts:
         """
         mine = {each.attempt.id: each.attempt for each in self._own.values() if each.attempt.visitor == visitor}
         try:
-            async with asyncio.timeout(WAIT_S):
-                found = await self.book.of_visitor(visitor, now_ms=self.line.now_ms())
-        except (TimeoutError, StoreUnavailable):
+            found = await in_time(self.book.of_visitor(visitor, now_ms=self.line.now_ms()))
+        except StoreUnavailable:
             return sorted(mine.values(), key=lambda attempt: attempt.id, reverse=True), False
         untold = {id_: attempt for id_, attempt in mine.items() if id_ in self._untold}
         merged = {attempt.id: attempt for attempt in found} | untold
         return sorted(merged.values(), key=lambda attempt: attempt.id, reverse=True), True
 
-    async def _begin(self, attempt: Attempt, digests: Sequence[str], *, after: str, by_word: bool) -> Found | None:
+    async def _begin(
+        self, attempt: Attempt, digests: Sequence[str], last: Own | None, *, after: str, by_word: bool
+    ) -> Found | None:
         """Tried again within the time there is: connections break when Redis restarts."""
         while True:
             if self.line.is_away:
                 raise StoreUnavailable("begin_order: Redis is away")
             try:
+                if last is not None:
+                    await self._put(last)  # what Redis may have lost since
                 return await self.book.begin(attempt, digests, after=after, by_word=by_word)
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE_S)
@@ -200,3 +203,17 @@ class Attempts:
         given_up = before.outcome is Outcome.UNDER_WAY and there.outcome is Outcome.UNKNOWN
         own.attempt = attempt if given_up else there  # the last word on what is under way here is ours
         self._untold.pop(attempt.id, None)
+
+
+async def in_time(call: Coroutine[Any, Any, T]) -> T:
+    """What comes of it within a quarter of a second; StoreUnavailable if nothing does."""
+    task = asyncio.ensure_future(call)
+    try:
+        for wait_s in (WAIT_S, GRACE_S):
+            if not task.done():
+                await asyncio.wait((task,), timeout=wait_s)
+        if not task.done():
+            raise StoreUnavailable("orders: no answer in time")
+        return task.result()
+    finally:
+        task.cancel()
