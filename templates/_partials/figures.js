@@ -1,6 +1,10 @@
 // What the page says, in words and figures. The scripts beside this one share its scope; `waiting.js` is the last.
 // Without them, or if one fails, the page stands as it was sent. Lines that are a comment are not sent.
 const body = document.body;
+// Our own markup for other states, the same in everybody's page: see waiting.html.
+for (const part of document.querySelectorAll('script[type="text/html"]')) {
+  part.replaceWith(document.createRange().createContextualFragment(part.textContent));
+}
 // The address of an own route, with what names this page's room and the parts of its query that are not empty.
 const own = (route, ...queries) =>
   "/-/waitroom/" + route + ["", ...[body.dataset.room, ...queries].filter(Boolean)].join("&").replace("&", "?");

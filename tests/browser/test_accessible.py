@@ -96,7 +96,9 @@ async def test_everything_is_reached_by_the_keyboard_and_seen_there() -> None:
         reached = []
         for key in ("Tab", "Tab", "Enter", "Tab"):
             await page.keyboard.press(key)
-            reached.append(await page.evaluate("document.activeElement.textContent.trim()"))
+            reached.append(
+                await page.evaluate("document.activeElement.textContent.trim() || document.activeElement.value")
+            )
         outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
 
     assert reached == ["Tell me when it’s my turn", "Leave the line", "Leave the line", "Give up my place"]  # noqa: RUF001

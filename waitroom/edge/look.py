@@ -26,7 +26,7 @@ def look_faults(settings: Settings) -> Iterator[str]:
         yield from error.faults
         return
     yield from pages.templates.unused()
-    sample = PageFacts(state="held", position=1, message="x" * 280, target="/" + "x" * 120, server_time_ms=0)
+    sample = PageFacts(state="held", position=1, message="x" * 120, target="/" + "x" * 60, server_time_ms=0)
     tags = LANGUAGES if settings.language is None else (settings.language,)
     sizes = {tag: len(pages.waiting(sample, pages.languages[tag], gzip=True)[1]) for tag in tags}
     largest = max(sizes, key=lambda tag: sizes[tag])

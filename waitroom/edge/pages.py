@@ -165,7 +165,7 @@ class Pages:
         fields = {
             b"no_ahead": b"" if told.has_ahead else HIDDEN,
             b"no_waiting": b"" if told.has_waiting else HIDDEN,
-            b"stock": b"" if told.stock is None else say.stock(told.stock),
+            b"stock": say.number(None) if told.stock is None else say.stock(told.stock),
             b"no_stock": HIDDEN if told.stock is None else b"",
             b"rate": say.rate(told.rate_per_min),
             b"no_rate": HIDDEN if told.rate_per_min is None else b"",
@@ -242,7 +242,7 @@ class Spoken:
         self.number = lru_cache(maxsize=4096)(lambda value: _text(words.number(value)))
         self.scarce = _text(words.scarce)
         self.stock = lru_cache(maxsize=64)(lambda count: _text(words.stock(count)))
-        self.rate = lru_cache(maxsize=64)(lambda rate: b"" if rate is None else _text(words.rate(rate)))
+        self.rate = lru_cache(maxsize=64)(lambda rate: _text(words.number(None) if rate is None else words.rate(rate)))
         self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
 
 
