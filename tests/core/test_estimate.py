@@ -21,7 +21,7 @@ from waitroom.core.estimate import (
 )
 from waitroom.core.meter import Limits
 
-quick = settings(deadline=None, max_examples=80)
+quick = settings(max_examples=80)
 paces = st.floats(0.01, 10_000).map(lambda per_s: Pace(per_s * 0.96, per_s * 1.02))
 TEN = Limits(10, 10)
 

@@ -37,7 +37,7 @@ def worst_excess(admits: list[float], limits: Limits) -> float:
 
 rates = st.floats(0.02, 10_000)
 bursts = st.one_of(st.integers(1, 300).map(float), st.floats(1, 300))
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 pauses_s = st.one_of(st.just(0.0), st.floats(0, 3), st.floats(0, 1000))
 
 

@@ -53,7 +53,7 @@ def naive_walk(present: set[int], front: int, people: int, end: int) -> int:
 
 seen_sets = st.sets(places, max_size=60)
 assumptions = st.lists(ranges, max_size=2)
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 @quick

@@ -35,7 +35,7 @@ ROOM = RoomNow(
     soon=NOBODY,
     coming=ALL_COME,
 )
-quick = settings(deadline=None, max_examples=80)
+quick = settings(max_examples=80)
 
 parts = st.floats(0.05, 1)
 rooms = st.builds(

@@ -13,7 +13,7 @@ from waitroom.core.probes import MOST, Probe, Tally
 from waitroom.core.release import AGES, Cohort
 from waitroom.core.table import EMPTY, EXACT, TIER, Facts, Table, block_at, decode, make_table
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 def presence_of(seen: set[int], assumed: tuple[int, int] = (0, 0)) -> Presence:

@@ -17,7 +17,7 @@ from tests.edge.test_corpus import check_client, requests_in
 from tests.edge.test_smuggling import PATIENCE_S, GatewayRig, heard_by_all, read_by_all
 from waitroom.core.targets import Malformed
 
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TOKEN = "abcdefghijklmnopqrstuvwxyz0123456789-!#$%&'*+.^_`|~"
 METHODS = st.sampled_from(b"GET POST PUT PATCH DELETE OPTIONS PROPFIND REPORT PURGE SEARCH".split())
 NAMES = st.text(TOKEN, min_size=1, max_size=20).map(lambda name: b"x-" + name.encode())
@@ -136,7 +136,7 @@ def test_random_broken_answers_are_refused_or_read_by_all_in_one_way(rig: Gatewa
     assert after.answers[0].content == b"probed"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(target=TARGETS)
 @example(b"/static/..%2fcheckout")
 @example(b"/static/%252e%252e/checkout")
@@ -157,7 +157,7 @@ WORDS = st.lists(
 RUN_TOGETHER = WORDS.map(lambda target: b"/" + target.replace(b"/", b"", 3))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(target=st.one_of(WORDS, RUN_TOGETHER))
 @example(b"///static/checkout")
 @example(b"/\\\\static/checkout")

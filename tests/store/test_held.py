@@ -122,7 +122,7 @@ actions = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(actions, max_size=40), st.integers(1, 6))
 def test_never_more_are_held_than_the_cap_and_nobody_is_lost(history: list[tuple[str, int]], most: int) -> None:
     async def play() -> None:

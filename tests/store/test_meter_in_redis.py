@@ -26,7 +26,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(first=limits, history=st.lists(steps, max_size=12))
 def test_the_scripts_and_the_core_grant_the_same(one_redis_url: str, first: Limits, history: list[Any]) -> None:
     asyncio.run(compare(one_redis_url, first, history))

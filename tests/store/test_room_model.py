@@ -298,7 +298,7 @@ class RoomAgainstModel(RuleBasedStateMachine):
 def test_random_histories_are_the_same_as_of_one_thread() -> None:
     with running_redis() as server:
         RoomAgainstModel.server = server
-        quick = settings(max_examples=40, stateful_step_count=25, deadline=None)
+        quick = settings(max_examples=40, stateful_step_count=25)
         case = RoomAgainstModel.TestCase()
         case.settings = quick  # type: ignore[misc]
         case.runTest()
