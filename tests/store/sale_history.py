@@ -26,6 +26,11 @@ class SaleWorld(World):
         self.mishaps = SALE_MISHAPS
         self.latest_ms = 0.0
 
+    async def pass_s(self, seconds: float) -> None:
+        """A phase that was latched stays so when the clock of Redis goes back."""
+        await super().pass_s(seconds)
+        self.latest_ms = max(self.latest_ms, self.room.clock.now_ms)
+
     # What is watched.
 
     async def sale_now(self) -> Sale | None:
@@ -37,7 +42,6 @@ class SaleWorld(World):
     async def watch(self, what: str, *, numbers: bool) -> None:
         """Right after the script: nothing else has happened since."""
         sale, now_ms = await self.sale_now(), self.room.clock.now_ms
-        self.latest_ms = max(self.latest_ms, now_ms)
         if sale is None or sale.schedule is None:
             if sale is not None and sale.is_sold_out:
                 self.broken.append(f"{what} though it is sold out, at {self.now_s:.3f}")

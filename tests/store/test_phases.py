@@ -324,3 +324,16 @@ async def test_a_redis_that_lost_everything_gets_the_sale_back(redis_url: str) -
 
         assert (await room.sync()).state.sale == before
         assert await at(room, 401) == "open"
+
+
+async def test_a_new_generation_is_not_held_up_by_a_gap_of_a_clock_that_went_back(redis_url: str) -> None:
+    """Found by a history: a fail-over to a slow clock, and a new line before the next release. Nobody was called before
+    the clock had come to the old gap again, an hour later.
+    """
+    async with room_in(redis_url, LIMITS) as room:
+        await room.set(gap=NOW_MS)
+        await room.clock.pass_s(-3600)
+
+        await room.room.reset((await room.sync()).state, by="operator", keep_ms=1000)
+
+        assert (await room.sync(generation="")).state.gap_ms == NOW_MS - 3_600_000

@@ -29,7 +29,7 @@ end
 local fresh = ARGV[8]
 if r.phase == 'before' and now_ms >= lobby and fresh ~= '' then
   -- Of what was before the sale, in this room, nobody has a place in it.
-  if r.issued > 0 then new_generation(ARGV[2], ARGV[3]); fresh, r.issued, r.front, r.lapsed = ARGV[9], 0, 0, 0 end
+  if r.issued > 0 then new_generation(r, ARGV[2], ARGV[3]); fresh, r.issued, r.front, r.lapsed = ARGV[9], 0, 0, 0 end
   redis.call('HSET', STATE, 'lobby_size', '', 'drawn_at', 0)
   commitment = ''
   latch('lobby')

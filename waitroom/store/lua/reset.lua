@@ -4,7 +4,7 @@
 -- Reply ok
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
-new_generation(ARGV[2], ARGV[4])
+new_generation(r, ARGV[2], ARGV[4])
 -- The draw was among people whose numbers are void now; whoever comes is served in order of arrival.
 if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then redis.call('HSET', STATE, 'lobby_size', 0) end
 if r.phase == 'lobby' or r.phase == 'drawn' then redis.call('HSET', STATE, 'due', 1) end
