@@ -14,7 +14,8 @@ X-Forwarded-Proto, -Host, -Port                 | made by us; with `WAITROOM_FOR
 Forwarded, X-Real-IP, other X-Forwarded-*       | kept from a trusted proxy, dropped from anybody else
 the same with `_` or any other sign for a `-`   | dropped: CGI and WSGI cannot tell the spellings apart
 Waitroom-*, in any such spelling                | dropped; ours are added: with a pass Waitroom-Place and
-                                                | -Admitted-At, with a shared secret Waitroom-Signature
+                                                | -Admitted-At, with a shared secret Waitroom-Signature, with an
+                                                | order Waitroom-Order-Attempt and, without its own, Idempotency-Key
 Cookie                                          | without ours (`cookies.strip`)
 Transfer_Encoding, Content_Length               | dropped
 
