@@ -106,9 +106,18 @@ def unfolded(html: str) -> str:
 @pytest.mark.parametrize("state", STATES)
 def test_a_text_browser_shows_what_is_so_and_nothing_else(state: str) -> None:
     """w3m and lynx know neither scripts nor `hidden`: each heading and each way on has to be that of the state."""
-    others = {"waiting": "in line,", "called": "You are being let in", "lapsed": "turn has passed",
-              "sold_out": "nothing left", "left": "have left the line", "closed": "sale has ended",
-              "before": "no line yet", "lobby": "no order yet", "drawn": "place is drawn", "held": "line is paused"}  # fmt: skip
+    others = {
+        "waiting": "in line,",
+        "called": "You are being let in",
+        "lapsed": "turn has passed",
+        "sold_out": "nothing left",
+        "left": "have left the line",
+        "closed": "sale has ended",
+        "before": "no line yet",
+        "lobby": "no order yet",
+        "drawn": "place is drawn",
+        "held": "line is paused",
+    }
 
     html = page(facts(state))
     text = Reader(html, knows_hidden=False).text
