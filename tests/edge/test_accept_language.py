@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitroom.edge.accept_language import LONGEST_BYTES, choose, lookup, ranges
+from waitroom.edge.accept_language import LONGEST_BYTES, MOST_RANGES, choose, lookup, ranges
 
 OFFERED = frozenset(("en", "de", "fr", "pt-BR", "he", "nb", "zh-Hans", "zh-Hant"))
 
@@ -47,6 +47,11 @@ def test_the_heaviest_language_that_is_offered_is_chosen(header: bytes, tag: str
 
 def test_ranges_come_by_weight_and_equals_in_their_order() -> None:
     assert ranges(b"a;q=0.5, b, c;q=0.5, d;q=0.9, e;q=0") == ["b", "d", "a", "c"]
+
+
+def test_of_a_long_list_only_the_first_are_looked_up() -> None:
+    assert choose(b"xx," * MOST_RANGES + b"de", OFFERED) is None
+    assert choose(b"xx;q=0.1," * MOST_RANGES + b"de", OFFERED) == "de"
 
 
 def test_a_language_that_nobody_offers_is_none() -> None:

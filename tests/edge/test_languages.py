@@ -174,6 +174,27 @@ def test_every_word_of_every_page_comes_from_the_catalogue() -> None:
         assert not re.search(r"[^\W\d_]{2,}", left), reader.text
 
 
+@pytest.mark.parametrize("path", sorted(templates_dir().rglob("*.html")), ids=lambda path: str(path.name))
+def test_no_template_holds_a_word_of_its_own(path: Path) -> None:
+    """What `_` is not asked for would be English in every language."""
+    source = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
+    source = source.replace('data-for="" hidden', "")  # what the macro `on` writes into a tag
+    spoken = re.findall(r'(?:aria-label|alt|title|placeholder)="([^"]*)"', source)
+
+    text = TAG.sub(" ", re.sub(r"<(script|style)\b.*?</\1>", "", source, flags=re.DOTALL))
+
+    assert re.findall(r"[^\W\d_]+", " ".join([text, *spoken])) == []
+
+
+def test_the_scripts_say_only_what_is_in_the_catalogue() -> None:
+    scripts = "".join(path.read_text() for path in templates_dir().rglob("*.js"))
+    known = {*Words(Language("en")).script, "lost"}
+
+    assert set(re.findall(r"(?<!/)\bwords\.(\w+)", scripts)) <= known
+    for dynamic in re.findall(r'\bwords\[\(?"(\w+_)" \+', scripts):
+        assert any(key.startswith(dynamic) for key in known), dynamic
+
+
 @pytest.mark.parametrize("tag", LANGUAGES)
 def test_a_page_says_its_language_and_direction_and_fits_the_first_round_trip(tag: str) -> None:
     language = PAGES.languages[tag]

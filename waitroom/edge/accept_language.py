@@ -10,7 +10,8 @@ from functools import cache
 from babel.core import get_global
 
 LONGEST_BYTES = 512
-"""Of a header; what follows is not read: nobody wants that many languages, and each is looked up."""
+MOST_RANGES = 16
+"""What is read of a header, and how many languages of it are looked up: nobody wants more."""
 MACRO = {"no": "nb", "nn": "nb"}
 """Norwegian as a whole, and its other way of writing, are served in the one nearly everybody reads."""
 
@@ -30,7 +31,7 @@ def ranges(header: bytes) -> list[str]:
         tag, _, weight = item.partition(";")
         if (q := _weight(weight)) > 0 and tag.strip():
             found.append((q, tag.strip()))
-    return [tag for _, tag in sorted(found, key=lambda pair: -pair[0])]
+    return [tag for _, tag in sorted(found, key=lambda pair: -pair[0])][:MOST_RANGES]
 
 
 def lookup(wanted: str, offered: Set[str]) -> str | None:

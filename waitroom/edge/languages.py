@@ -28,7 +28,7 @@ from babel.messages.pofile import read_po
 from markupsafe import Markup
 
 from waitroom.core.parse import LANGUAGES
-from waitroom.edge.accept_language import choose
+from waitroom.edge.accept_language import LONGEST_BYTES, choose
 
 ENGLISH: Final = "en"
 OFFERED: Final = frozenset(LANGUAGES)
@@ -108,7 +108,7 @@ class Languages:
 
     def choose(self, header: bytes) -> Language:
         """The language to answer a request in, by its `Accept-Language`; empty where there is none."""
-        return self._choose(header) if header and self._fixed is None else self.default
+        return self._choose(header[:LONGEST_BYTES]) if header and self._fixed is None else self.default
 
     def _choice(self, header: bytes) -> Language:
         return self[choose(header, OFFERED) or self.default.tag]
