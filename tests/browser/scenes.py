@@ -96,7 +96,11 @@ SCENES: Mapping[str, Scene] = {
     "store-away": Scene(answer=lambda problems, asked: problems.store_away(asked, server_time_ms=now_ms())),
     "retry": Scene(answer=lambda problems, asked: problems.retry(asked, server_time_ms=now_ms())),
     "shop-broken": Scene(answer=lambda problems, asked: problems.origin_failed(asked, OriginFailure("refused"))),
-    "nothing-sent": Scene(answer=lambda problems, asked: problems.nothing_sent(asked, None, enter_url="/")),
+    "nothing-sent": Scene(
+        answer=lambda problems, asked: problems.nothing_sent(
+            asked, PageFacts(state="none", server_time_ms=0), enter_url="/"
+        )
+    ),
     "no-cookies-kept": Scene(answer=lambda problems, asked: problems.no_cookies(asked)),
     "frame": Scene(answer=lambda problems, asked: problems.frame(asked)),
 }  # fmt: skip

@@ -54,7 +54,7 @@ def test_a_fetch_in_the_line_gets_the_fields_of_status_and_the_way_in() -> None:
 
 
 def test_a_fetch_of_somebody_without_a_ticket_gets_no_figures() -> None:
-    body = problem(PROBLEMS.in_line(APP, None, enter_url="/e"))
+    body = problem(PROBLEMS.in_line(APP, PageFacts(state="none", server_time_ms=0), enter_url="/e"))
 
     assert "state" not in body
     assert body["enter_url"] == "/e"

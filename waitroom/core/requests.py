@@ -78,6 +78,11 @@ def wants_json(headers: Headers) -> bool:
     return json > html
 
 
+def asks_for_json(headers: Headers) -> bool:
+    """Whether exactly `application/json` is asked for, and nothing else: what Cloudflare takes for an app."""
+    return [value.strip().lower() for name, value in headers if name == b"accept"] == [b"application/json"]
+
+
 def qualities(headers: Headers) -> tuple[float, float]:
     """The q-values (RFC 9110 §12.4.2) under which HTML and JSON are asked for by name; 0 if not, or refused."""
     return read_accept(b",".join([value for name, value in headers if name == b"accept"])[:ACCEPT_LIMIT_BYTES])

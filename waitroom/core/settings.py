@@ -276,6 +276,10 @@ class Settings(BaseModel):
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(parse_origins)] = setting(
         "", "Origins that may read our JSON from other hosts, comma separated."
     )
+    cloudflare_json: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "0",
+        "`1` adds the object `cfWaitingRoom` to our JSON, for apps that were written for Cloudflare's waiting room.",
+    )
     on_store_failure: Literal["hold", "open"] = setting(
         "hold", "What newcomers meet while Redis is away: `hold` (a page that retries) or `open` (let in, metered)."
     )

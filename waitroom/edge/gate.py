@@ -29,7 +29,7 @@ from waitroom.core.judge import (
     shadowed,
 )
 from waitroom.core.paths import own_path
-from waitroom.core.requests import Kind, kind_of
+from waitroom.core.requests import Kind, asks_for_json, kind_of
 from waitroom.core.targets import Free, Guarded, Malformed, Own, TargetRules
 from waitroom.core.tokens import Pass
 from waitroom.edge.bypass import Bypasses
@@ -182,6 +182,9 @@ class Gate:
             failure = OriginFailure("loop", "the request has passed here before")
             return request.answer(self.passage.failed(request, failure))
         request.kind = kind = kind_of(request.scope["method"], headers)
+        if self.settings.cloudflare_json and kind is Kind.FETCH and asks_for_json(headers):
+            # Theirs puts it in line as it does a document, and the app asks for the same address until it is let in.
+            request.kind = kind = Kind.DOCUMENT
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header, phase=self.line.phase())
         if self.settings.shadow:
             decision = shadowed(decision)
@@ -194,6 +197,9 @@ class Gate:
             case Claim():
                 return self._claim(request, visitor)
             case Page():
+                if visitor.ticket is not None:
+                    # The cookie came back: whoever reloads a page without a script is there.
+                    self.line.note(visitor.ticket.number)
                 return self._page(request, visitor)
             case SmallPage():
                 return request.answer(self.problems.frame(request.asked()))
@@ -303,6 +309,8 @@ class Gate:
             return request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         sent = request.scope["headers"]
+        if self.settings.cloudflare_json and asks_for_json(sent):
+            return self.routes.say(request, facts, *more, status=self.settings.waiting_status)
         headers, body = self.pages.waiting(
             facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent)
         )
@@ -314,7 +322,4 @@ class Gate:
         facts = self.status.facts(visitor)
         enter_url = self.routes.base(request.client) + self._enter_path
         refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
-        return request.answer(
-            refuse(asked, None if facts.state == "none" else facts, enter_url=enter_url),
-            *self.routes.cors(request.scope["headers"]),
-        )
+        return request.answer(refuse(asked, facts, enter_url=enter_url))

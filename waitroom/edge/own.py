@@ -67,7 +67,7 @@ class OwnRoutes:
         memory. None for everybody else, whom `status` answers.
         """
         snapshot = self.line.snapshot
-        if snapshot is None or self.routes.has_cors:
+        if snapshot is None or not self.routes.is_plain:
             return None
         ticket, pass_, _ = self.desk.carried(headers, secure=secure, now_ms=int(now_ms))
         if pass_ is not None or not isinstance(ticket, Ticket) or ticket.generation != snapshot.state.generation:

@@ -19,6 +19,8 @@ from waitroom.core.errors import ORIGIN_STATUS, OriginFailure, OriginFault
 from waitroom.core.requests import accepts_html
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
+from waitroom.edge.cloudflare import waiting_room
+from waitroom.edge.cors import ORIGIN_VARIES, Cors, origin_of
 from waitroom.edge.documents import VARY, Document, Headers
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language, accept_language
@@ -45,6 +47,7 @@ class Asked:
     safe: bool
     request_id: str
     accept_language: bytes = b""
+    origin: bytes | None = None
 
 
 def asked_by(method: str, headers: Headers, *, request_id: str) -> Asked:
@@ -54,6 +57,7 @@ def asked_by(method: str, headers: Headers, *, request_id: str) -> Asked:
         safe=method in SAFE,
         request_id=request_id,
         accept_language=accept_language(headers),
+        origin=origin_of(headers),
     )
 
 
@@ -145,6 +149,8 @@ class Problems:
 
     def __init__(self, settings: Settings, pages: Pages) -> None:
         self._pages = pages
+        self._cors = Cors(settings.cors_origins)
+        self._cloudflare = settings.cloudflare_json
         self._has_orders = bool(settings.order_routes)
         origin = {kind: Text(ORIGIN_STATUS[kind], *text) for kind, text in ORIGIN_TEXTS.items()}
         self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
@@ -173,18 +179,18 @@ class Problems:
 
     # In the line
 
-    def in_line(self, asked: Asked, facts: PageFacts | None, *, enter_url: str) -> Answer:
+    def in_line(self, asked: Asked, facts: PageFacts, *, enter_url: str) -> Answer:
         """A fetch that may not pass: always JSON, also where HTML was asked for."""
-        return self._json(asked, "in-line", facts=facts, enter_url=enter_url)
+        return self._json(asked, "in-line", facts=known(facts), told=facts, enter_url=enter_url)
 
-    def nothing_sent(self, asked: Asked, facts: PageFacts | None, *, enter_url: str) -> Answer:
+    def nothing_sent(self, asked: Asked, facts: PageFacts, *, enter_url: str) -> Answer:
         """An unsafe request that may not pass. It says that the shop has not seen it."""
         if asked.html:
-            retry_after_s = _retry_after(facts, TEXTS["nothing-sent"])
+            retry_after_s = _retry_after(known(facts), TEXTS["nothing-sent"])
             return self._html(
                 asked, "nothing-sent", href=enter_url, action=N_("See my place"), retry_after_s=retry_after_s
             )
-        return self._json(asked, "nothing-sent", facts=facts, enter_url=enter_url)
+        return self._json(asked, "nothing-sent", facts=known(facts), told=facts, enter_url=enter_url)
 
     def prefetch(self) -> Answer:
         """A guess of the browser's: refused without a word, so that it is asked again when it is meant."""
@@ -251,9 +257,9 @@ class Problems:
         return self._pages.languages.choose(asked.accept_language)
 
     def _placeless(self, asked: Asked, kind: Kind, state: str, server_time_ms: int) -> Answer:
-        if not asked.html:
-            return self._json(asked, kind)
         facts = PageFacts(state=state, next_poll_s=TEXTS[kind].retry_after_s, server_time_ms=server_time_ms)
+        if not asked.html:
+            return self._json(asked, kind, told=facts)
         return Answer(TEXTS[kind].status, *self._pages.waiting(facts, self._language(asked), gzip=asked.gzip))
 
     def _either(
@@ -282,10 +288,12 @@ class Problems:
         kind: str,
         *,
         facts: PageFacts | None = None,
+        told: PageFacts | None = None,
         enter_url: str | None = None,
         more: str = "",
         retry_after_s: int = 0,
     ) -> Answer:
+        """`facts` are among the members; `told` only in what is for apps of others."""
         text = self._texts[kind]
         problem: dict[str, object] = {
             "type": f"urn:waitroom:problem:{kind.replace('_', '-')}",
@@ -299,6 +307,8 @@ class Problems:
         body = json.dumps(problem, ensure_ascii=True, separators=(",", ":")).encode()
         if facts is not None:
             body = b"%b,%b}" % (body[:-1], members(facts))
+        if self._cloudflare and told is not None:
+            body = b"%b,%b}" % (body[:-1], waiting_room(told, is_waiting=True))
         headers: Headers = [
             (b"content-type", b"application/problem+json"),
             NO_STORE,
@@ -309,7 +319,14 @@ class Problems:
         after_s = retry_after_s or _retry_after(facts, text)
         if after_s:
             headers.append((b"retry-after", b"%d" % after_s))
+        if self._cors:
+            headers += (ORIGIN_VARIES, *self._cors.fields(asked.origin))
         return Answer(text.status, headers, body)
+
+
+def known(facts: PageFacts) -> PageFacts | None:
+    """What there is to say of somebody in line, or of a sale; nothing of anybody else."""
+    return None if facts.state == "none" else facts
 
 
 def _retry_after(facts: PageFacts | None, text: Text) -> int:

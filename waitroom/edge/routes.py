@@ -15,7 +15,9 @@ from urllib.parse import parse_qs
 from waitroom.core.paths import same_site_path
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
+from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cookies import Header
+from waitroom.edge.cors import Cors, origin_of
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
@@ -41,7 +43,8 @@ class Routes:
     def __init__(self, settings: Settings, problems: Problems) -> None:
         self._public_url = settings.public_url
         self._problems = problems
-        self._cors = frozenset(origin.encode() for origin in settings.cors_origins)
+        self._cors = Cors(settings.cors_origins)
+        self._cloudflare = settings.cloudflare_json
         self._routes: dict[str, tuple[Sequence[str], Handler]] = {}
 
     def add(self, path: str, methods: Sequence[str], handler: Handler) -> None:
@@ -71,26 +74,24 @@ class Routes:
         return self._public_url or f"{client.scheme}://{client.host.decode('latin-1')}"
 
     @property
-    def has_cors(self) -> bool:
-        """Some other origin may read our JSON."""
-        return bool(self._cors)
+    def is_plain(self) -> bool:
+        """Our JSON is the same for every origin, and has nothing for apps of others."""
+        return not (self._cors or self._cloudflare)
 
     def cors(self, headers: Sequence[Header]) -> list[Header]:
         """The fields that let the shop's own origins read our JSON; none for anybody else."""
-        origin = next((value for name, value in headers if name == b"origin"), None)
-        if origin is None or origin not in self._cors:
-            return []
-        return [
-            (b"access-control-allow-origin", origin),
-            (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", b"retry-after, waitroom-ticket, waitroom-pass"),
-        ]
+        return self._cors.fields(origin_of(headers)) if self._cors else []
 
-    async def say(self, request: Request, facts: PageFacts, *more: Header) -> None:
-        """The facts as JSON."""
+    def say(self, request: Request, facts: PageFacts, *more: Header, status: int = 200) -> Awaitable[None]:
+        """The facts as JSON; with another status than 200 they stand in place of the shop's answer."""
         body = b"{%b}" % members(facts)
-        cors = self.cors(request.scope["headers"]) if self._cors else ()
-        await request.answer(Answer(200, [*json_headers(body), *more, *cors], body))
+        headers = [*more, *self.cors(request.scope["headers"])]
+        if self._cloudflare:
+            is_waiting = status != 200 or facts.state not in ("admitted", "none", "left")
+            body = b"%b,%b}" % (body[:-1], waiting_room(facts, is_waiting=is_waiting))
+        if status != 200:
+            headers.append((b"retry-after", b"%d" % max(1, round(facts.next_poll_s))))
+        return request.answer(Answer(status, [*json_headers(body), *headers], body))
 
     async def _preflight(self, request: Request, methods: Sequence[str]) -> None:
         headers = self.cors(request.scope["headers"])
@@ -105,7 +106,7 @@ class Routes:
         """By fetch metadata, else by Origin. A request with neither and without cookies comes from an app."""
         headers = dict(request.scope["headers"])
         origin = headers.get(b"origin")
-        if origin is not None and origin in self._cors:
+        if origin in self._cors:
             return True
         site = headers.get(b"sec-fetch-site")
         if site is not None:
