@@ -16,15 +16,17 @@ from tests.redis_sets import redis_7, running_cluster, servers, until
 from tests.support import ROOT, need, redis_binaries, running_redis
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.meter import Limits
+from waitroom.core.orders import Attempt, Outcome
 from waitroom.core.presence import epoch_of
 from waitroom.core.table import EMPTY
 from waitroom.store.client import Client, connect
+from waitroom.store.orders import OrderBook, new_id
 from waitroom.store.overview import overview
 from waitroom.store.probe import probe
 from waitroom.store.room import Beat, Claimant, Newcomer, Room
 
 LIMITS = Limits(10, 5)
-NOT_IN_SCRIPTS = {"eval", "evalsha", "hello", "ping", "client|setname"}
+NOT_IN_SCRIPTS = {"eval", "evalsha", "hello", "ping", "client|setname", "zrangebylex", "zrevrangebylex"}
 
 
 async def use_every_verb(room: Room) -> None:
@@ -49,6 +51,32 @@ async def use_every_verb(room: Room) -> None:
     assert await overview(room) is not None
     await room.adopt(last, session_idle_ms=60_000)
     await room.reset(last.state, by="test", keep_ms=60_000)
+    await use_the_book(OrderBook(room, keep_ms=60_000))
+
+
+async def use_the_book(book: OrderBook) -> None:
+    """An order that is sent again by its visitor's word, and everything that is read of it."""
+    now_ms, visitor = await book.time_ms(), "a" * 32
+    last = ""
+    for _ in range(2):
+        id_ = new_id(visitor, now_ms)
+        attempt = Attempt(
+            id=id_,
+            visitor=visitor,
+            route="POST /buy",
+            begun_ms=now_ms,
+            deadline_ms=now_ms,
+            worker="w",
+            idempotency_key=id_,
+            sameness="same",
+        )
+        assert await book.begin(attempt, ["same"], after=last, by_word=bool(last)) is None
+        assert await book.decide(id_, Outcome.UNKNOWN, by="gateway", now_ms=now_ms) is not None
+        assert await book.allow_again(id_)
+        last = id_
+    assert len(await book.of_visitor(visitor, now_ms=now_ms)) == 2
+    assert len((await book.list_by_outcome(Outcome.UNKNOWN, now_ms=now_ms)).attempts) == 2
+    assert await book.give_up_lost(now_ms=now_ms) == []
 
 
 def rights() -> list[str]:
