@@ -18,6 +18,7 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 from waitroom.demo.browser import Browser, NoAnswer
 from waitroom.demo.goods import PRODUCTS
@@ -30,11 +31,14 @@ RATE_SPAN_S = 30.0
 ARRIVALS_PER_S = 25.0
 SPARE_PEOPLE = 200
 PATIENCE_TRIES = 6
+ORDERS = "/-/waitroom/orders"
 
 
 @dataclass(slots=True)
 class Figures:
-    """`waiting`, `away` and `inside` are now; the others count from the start."""
+    """`waiting`, `away` and `inside` are now; the others count from the start. `orders` were placed as the shop said;
+    of those who sent one and looked it up, the gateway had it `confirmed`, or did not know (`unsure`).
+    """
 
     came: int = 0
     waiting: int = 0
@@ -44,6 +48,8 @@ class Figures:
     let_in_per_min: int = 0
     left: int = 0
     orders: int = 0
+    confirmed: int = 0
+    unsure: int = 0
     errors: int = 0
     gave_up: int = 0
 
@@ -66,7 +72,7 @@ class Crowd:
         self.figures = Figures()
         self._base_url = base_url
         self._people = people
-        self._in_shop = in_shop
+        self.in_shop = in_shop
         self._pace = pace or Pace()
         self._random = random.Random(seed)  # noqa: S311 - habits, not secrets
         self._let_in: deque[float] = deque(maxlen=10_000)
@@ -78,7 +84,7 @@ class Crowd:
             alive: set[asyncio.Task[None]] = set()
             most_at_once = max(1, round(max(ARRIVALS_PER_S, self._people / 3) * TICK_S))
             while True:
-                there = self.figures.waiting + (self.figures.inside if self._in_shop else 0)
+                there = self.figures.waiting + (self.figures.inside if self.in_shop else 0)
                 room = self._people * 3 + SPARE_PEOPLE - len(alive)
                 for _ in range(min(self._people - there, most_at_once, room)):
                     visit = visits.create_task(self._visit())
@@ -236,19 +242,43 @@ class Person:
                 steps.append(("/checkout", {"name": "A visitor", "email": "a@example.org", "address": "Storgatan 1"}))
         for path, form in steps:
             await self._think()
-            if not await self._step(path, form):
+            is_order = path == "/checkout" and form is not None
+            done = await self._step(path, form, is_order=is_order)
+            if is_order and not self.crowd.in_shop:
+                await self._look_up()
+            if not done:
                 self.figures.gave_up += 1
                 return
 
-    async def _step(self, path: str, form: dict[str, str] | None) -> bool:
+    async def _look_up(self) -> None:
+        """Did it go through? The gateway's page of orders says so, whatever the shop's answer was."""
+        try:
+            orders = (await self.browser.fetch(ORDERS)).json().get("orders", [])
+        except NoAnswer:
+            return
+        if any(order["outcome"] == "confirmed" for order in orders):
+            self.figures.confirmed += 1
+        elif orders:
+            self.figures.unsure += 1
+
+    async def _insist(self, url: str) -> None:
+        """The gateway asks before it sends an order again of which nobody knows what became."""
+        attempt = parse_qs(urlsplit(url).query).get("attempt", [""])[0]
+        with contextlib.suppress(NoAnswer):
+            await self.browser.open(f"{ORDERS}/again", form={"attempt": attempt})
+
+    async def _step(self, path: str, form: dict[str, str] | None, *, is_order: bool) -> bool:
         """One page, tried again when the shop fails, as people do."""
         for _ in range(PATIENCE_TRIES):
             try:
                 answer = await self.browser.open(path, form=form)
             except NoAnswer:
                 answer = None
+            if answer is not None and ORDERS in answer.url:
+                await self._insist(answer.url)
+                continue
             if answer is not None and answer.status < 400:
-                self.figures.orders += path == "/checkout" and form is not None
+                self.figures.orders += is_order
                 return True
             self.figures.errors += 1
             await self._think()

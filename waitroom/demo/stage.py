@@ -21,6 +21,7 @@ from waitroom.core.parse import parse_rate
 from waitroom.core.settings import Rate
 from waitroom.demo.options import DemoOptions
 from waitroom.demo.sale import DemoSale
+from waitroom.demo.storefront import ORDER_ROUTE
 from waitroom.store.lifeline import Child, start_child
 
 HOST = "127.0.0.1"
@@ -105,9 +106,12 @@ class Stage:
             yield "  Try   close the tab and open the address again: your place is kept"
             yield "        a private window: a second visitor, further back"
             yield f"        the shop's own address, {self.shop_url}/, which has no line before it"
+            yield "        order something, then see what became of it, also while the shop is down:"
+            yield f"        {self.gateway_url}/-/waitroom/orders"
             yield "  In another shell"
             yield f"        export WAITROOM_DATA_DIR={self.folder}"
             yield "        waitroom status --watch"
+            yield "        waitroom orders"
             yield "        waitroom set rate=120/min"
             yield '        waitroom hold "A short break" ; waitroom resume'
         yield "  Ctrl-C ends everything."
@@ -142,7 +146,13 @@ class Stage:
             parts.append(f"waiting {figures['waiting']}")
             parts.append(f"let in {figures['let_in_per_min']}/min")
         if figures:
-            parts += [f"inside {figures['inside']}", f"orders {figures['orders']}", f"errors {figures['errors']}"]
+            unsure = f", {figures['unsure']} unsure" if figures["unsure"] else ""
+            known = "" if self.options.storefront_only else f" ({figures['confirmed']} known to be placed{unsure})"
+            parts += [
+                f"inside {figures['inside']}",
+                f"orders {figures['orders']}{known}",
+                f"errors {figures['errors']}",
+            ]
         load = ask(self.shop_url, "/load")
         if load is None:
             parts.append("shop: no answer")
@@ -163,6 +173,7 @@ class Stage:
             "WAITROOM_STOP_DELAY": "0",
             "WAITROOM_ADMIN_LISTEN": "off",
             "WAITROOM_LOG": "console",
+            "WAITROOM_ORDER_ROUTES": ORDER_ROUTE,
             **dict(self.sale.settings() if self.sale else ()),
         }
 

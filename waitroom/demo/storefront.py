@@ -25,6 +25,10 @@ from waitroom.demo.goods import BY_SLUG, PRODUCTS, Basket
 
 FORM_BYTES = 8192
 ORDERS_KEPT = 5000
+CHECKOUT = "checkout"
+"""The cookie of one trip to the checkout: the same until the order is placed, so it tells orders apart."""
+ORDER_ROUTE = f"POST /checkout key=cookie:{CHECKOUT} success=location:/orders/* reference=location:/orders/*"
+"""What a gateway before this shop has to be told."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -103,7 +107,10 @@ class Storefront:
     async def checkout(self, request: Request) -> Response:
         if not read_basket(request).size:
             return RedirectResponse("/basket", 303)
-        return self.page(request, "checkout.html", faults=(), form={})
+        answer = self.page(request, "checkout.html", faults=(), form={})
+        if CHECKOUT not in request.cookies:
+            answer.set_cookie(CHECKOUT, secrets.token_hex(8), max_age=86_400, httponly=True, samesite="lax")
+        return answer
 
     async def order(self, request: Request) -> Response:
         basket, form = read_basket(request), await read_form(request)
@@ -117,7 +124,9 @@ class Storefront:
         self.capacity.load.orders += 1
         if len(self.orders) > ORDERS_KEPT:
             self.orders.popitem(last=False)
-        return with_basket(RedirectResponse(f"/orders/{number}", 303), Basket())
+        answer = with_basket(RedirectResponse(f"/orders/{number}", 303), Basket())
+        answer.delete_cookie(CHECKOUT)
+        return answer
 
     async def order_placed(self, request: Request) -> Response:
         number = request.path_params["number"]
