@@ -1,6 +1,8 @@
 """What is written in WAITROOM_ORDER_ROUTES is what is matched, told apart and judged."""
 
 import json
+import re
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from waitroom.core.order_routes import MOST_ROUTES, Order, Route, read_routes
 from waitroom.core.orders import Outcome, Verdict
 
+README = Path(__file__).parents[2] / "README.md"
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 JSON = (b"content-type", b"application/json")
 DJANGO = "POST /checkout/confirm key=form:basket_id success=location:/thanks/* reference=location:/thanks/*"
@@ -264,6 +267,11 @@ def test_all_faults_are_told_at_once() -> None:
         read_routes("GET x ky=1, POST /y key=z")
 
     assert str(fault.value).count("has a fault in route") == 4
+
+
+@pytest.mark.parametrize("text", re.findall(r"WAITROOM_ORDER_ROUTES='(.+)'", README.read_text()))
+def test_the_routes_in_the_readme_can_be_read(text: str) -> None:
+    assert read_routes(text).routes[0].keys
 
 
 def test_no_route_is_no_order() -> None:
