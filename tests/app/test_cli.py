@@ -29,6 +29,7 @@ from waitroom.cli import app
 from waitroom.cli.status_table import table
 from waitroom.core.meter import Limits
 from waitroom.core.probes import Tally
+from waitroom.core.times import iso_utc
 from waitroom.store.embedded import EmbeddedRedis, start_embedded
 from waitroom.store.overview import Overview, facts, overview
 from waitroom.store.room import Newcomer, Room
@@ -224,6 +225,43 @@ def test_hold_and_resume_keep_the_rate_and_carry_a_message(command: Command, roo
     assert (room().limits.hold, room().limits.rate_per_s, room().message) == (False, 7.0, "")
 
 
+def hours_on(count: float) -> str:
+    return iso_utc(round(time.time() + 3600 * count) * 1000)
+
+
+def test_a_sale_is_planned_shown_and_refused_by_command(command: Command, room: Callable[[], Overview]) -> None:
+    opens = hours_on(2)
+    said = command("set", f"opens_at={opens}", "closes_at=1h", "stock=300", "rate=7/s")
+    shown, facts = command("status"), json.loads(command("status", "--json").output)
+    refused = command("set", f"closes_at={hours_on(1)}")
+    misused = command("set", "opens_at=2026-12-01 10:00")
+
+    assert (said.exit_code, refused.exit_code, misused.exit_code) == (0, 1, 2)
+    assert f"A sale opens {opens}" in said.output
+    assert "loses their place (25 people)" in said.output
+    assert "before the lobby, next: lobby" in shown.output
+    assert "about 300 left" in shown.output
+    assert (facts["sale"]["phase"], facts["sale"]["opens_at"], facts["sale"]["stock"]) == ("before", opens, 300)
+    assert facts["rate"] == "7/s"
+    assert "would close" in refused.output
+    assert "names no zone" in misused.output
+
+
+def test_sold_out_is_said_and_taken_back(command: Command, room: Callable[[], Overview]) -> None:
+    tried = command("sold-out", "--dry-run")
+    before = room().state.sale.is_sold_out
+    said = command("sold-out")
+    after = room().state.sale
+    again = command("sold-out")
+    undone = command("sold-out", "--undo")
+
+    assert "25 people" in tried.output
+    assert (before, after.is_sold_out, room().state.sale.is_sold_out) == (False, True, False)
+    assert "Whoever is inside goes on shopping" in said.output
+    assert "nothing changes" in again.output
+    assert "the line goes on" in undone.output
+
+
 def test_a_hold_needs_a_reason(command: Command, room: Callable[[], Overview]) -> None:
     assert command("hold").exit_code == 2
     assert command("hold", " ").exit_code == 2
@@ -407,6 +445,19 @@ def test_check_with_wrong_settings_lists_them_and_ends_with_1(command: Command) 
 
     assert result.exit_code == 1
     assert [line[:10] for line in result.output.splitlines()] == ["✗ settings"] * 2
+
+
+def test_check_says_a_sales_times_as_they_were_understood(command: Command, shop: str) -> None:
+    opens = hours_on(2)
+
+    ahead = command("check", origin=shop, opens_at=opens, closes_at="1h")
+    over = command("check", origin=shop, opens_at=hours_on(-3), closes_at="1h")
+    wrong = command("check", origin=shop, opens_at=opens, lobby_at="30s")
+
+    assert ahead.exit_code == 0
+    assert f"✓ sale      opens {opens} (in 1h59m), lobby " in ahead.output
+    assert (over.exit_code, "nobody would be let in" in over.output) == (1, True)
+    assert (wrong.exit_code, "nobody could take part" in wrong.output) == (1, True)
 
 
 def test_check_refuses_a_redis_that_evicts(command: Command, shop: str, redis: EmbeddedRedis) -> None:

@@ -16,6 +16,7 @@ import redis as sync_redis
 from tests.app.live_support import browsers, run
 from tests.support import Gateway, RedisServer, most_in_window, page_facts, running_gateway, running_redis, running_shop
 from waitroom.core.schedule import Schedule, write_new_sale
+from waitroom.core.times import iso_utc
 from waitroom.demo.browser import Answer, Browser, NoAnswer
 from waitroom.store.room import Room
 from waitroom.store.sale import change_sale
@@ -340,3 +341,45 @@ async def test_sold_out_is_told_to_whoever_holds_a_poll_and_taken_back_by_the_op
     assert still.status == 200
     assert "not sold out any more" in stock
     assert {(facts["state"], facts["stock"], facts["phase"]) for facts in after} == {("waiting", 300, None)}
+
+
+def hours_on(count: float) -> str:
+    return iso_utc(round(time.time() + 3600 * count) * 1000)
+
+
+async def test_the_environment_sets_a_sale_once_and_a_live_change_outlives_a_restart() -> None:
+    """Nobody slips into a room that is being made; a lobby is shut also where the store is away and `open` says so."""
+    first, put_off, deployed = (hours_on(count) for count in (1, 1.5, 1.75))
+    seen = []
+    with running_redis() as redis, at_redis(redis) as client:
+        async with (
+            running_shop() as shop,
+            running_gateway(shop, redis.url, rate="unlimited", opens_at=first, on_store_failure="open") as gateway,
+        ):
+
+            async def come() -> tuple[Answer, Browser]:
+                with browsers(gateway, 1) as (browser,):
+                    answer = await browser.open("/")
+                seen.append((answer.status, page_facts(answer).get("state"), client.hget(STATE, "opens_at")))
+                return answer, browser
+
+            _, early = await come()
+            said = await run(gateway, "set", f"opens_at={put_off}", "lobby_at=2h")
+            await gateway.stop()
+            await gateway.start()
+            await come()
+            await gateway.stop()
+            gateway.environment["WAITROOM_OPENS_AT"] = deployed
+            await gateway.start()
+            await come()
+
+            redis.kill()
+            await asyncio.sleep(2.5)
+            with browsers(gateway, 1) as (late,):
+                away = await late.open("/")
+
+    times = [str(round(ms_of(text))) for text in (first, put_off, deployed)]
+    assert seen == [(503, "before", times[0]), (503, "lobby", times[1]), (503, "lobby", times[2])]
+    assert not early.cookies
+    assert "instead of" in said
+    assert (away.status, [name for name in late.cookies if name.endswith("_pass")]) == (503, [])
