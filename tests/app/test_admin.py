@@ -208,6 +208,19 @@ async def test_the_api_does_what_the_commands_do_and_every_worker_follows_within
     assert max(took_s) < 3
 
 
+async def test_a_sale_is_changed_over_the_api_or_refused_with_a_sentence(stage: Stage) -> None:
+    refused = await stage.client.post("/api/set", json={"closes_at": "now"})
+    sold_out = await stage.client.post("/api/sold-out")
+    during = (await stage.client.get("/api/room")).json()["sale"]
+    undone = await stage.client.post("/api/set", json={"stock": 300})
+    after = (await stage.client.get("/api/room")).json()["sale"]
+    await stage.client.post("/api/set", json={"stock": None})
+
+    assert (refused.status_code, "There is no sale to change" in refused.json()["detail"]) == (409, True)
+    assert (sold_out.json()["changed"], undone.json()["changed"]) == (True, True)
+    assert (during["phase"], after["phase"], after["stock"]) == ("sold_out", None, 300)
+
+
 async def test_metrics_move_with_what_visitors_do(stage: Stage) -> None:
     await stage.post("set", {"rate": "2/s"})
     before = await stage.metrics()

@@ -177,6 +177,8 @@ def test_which_names_are_local(host: str, local: bool) -> None:
         ("set", {"message": "a\nb"}, "line break"),
         ("set", {"rate": "1/s", "dry_run": "yes"}, "dry_run is true or false"),
         ("hold", {}, "Say why"),
+        ("sold-out", {"undo": "yes"}, "undo is true or false"),
+        ("set", {"opens_at": "2026-12-01 10:00"}, "names no zone"),
         ("hold", {"reason": " "}, "Say why"),
         ("resume", {"rate": "1/s"}, "not known here"),
         ("reset", {}, 'send {"confirm": "r"}'),
