@@ -1,7 +1,9 @@
 """What the shop asks for in an answer is done, and stays between it and the gateway."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,6 +24,8 @@ async def shop() -> AsyncIterator[Shop]:
     async with running_shop() as shop:
         for command in ("complete", "revoke", "extend=2h"):
             shop.answers[f"/{command}"] = answer(command)
+        shop.answers["/stock"] = answer("stock=7")
+        shop.answers["/gone"] = answer("sold-out")
         shop.answers["/junk"] = answer("compleet, extend=1y")
         yield shop
 
@@ -96,3 +100,23 @@ async def test_what_makes_no_sense_is_a_finding_for_the_operator(stage: tuple[Ga
                 await asyncio.sleep(0.5)
 
         assert "the shop sent a Waitroom-Command that is not known: extend=1y" in said
+
+
+async def sale_now(gateway: Gateway) -> dict[str, Any]:
+    return dict(json.loads(await run(gateway, "status", "--json"))["sale"])
+
+
+async def test_the_line_hears_what_is_left_and_that_nothing_is(stage: tuple[Gateway, RedisServer]) -> None:
+    """Last in this module: nobody is let in after it."""
+    gateway, _ = stage
+    with browsers(gateway, 1) as (visitor,):
+        await visitor.open("/stock")
+        async with asyncio.timeout(15):
+            while (await sale_now(gateway))["stock"] != 7:
+                await asyncio.sleep(0.2)
+
+        await visitor.open("/gone")
+
+        async with asyncio.timeout(15):
+            while (await sale_now(gateway))["phase"] != "sold_out":
+                await asyncio.sleep(0.2)

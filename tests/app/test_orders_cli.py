@@ -230,6 +230,16 @@ def test_every_request_of_a_browsers_recording_is_tried(tmp_path: Path) -> None:
     assert found[2]["reference"] == "A"
 
 
+def test_check_says_what_is_wrong_with_a_route() -> None:
+    settings = {"WAITROOM_ORIGIN": "http://127.0.0.1:9", "WAITROOM_ORDER_ROUTES": "POST /a key=form:x, GET /b ky=z"}
+
+    result = CliRunner().invoke(app, ["check"], env=settings)
+
+    assert result.exit_code == 1
+    assert "has a fault in route 2: 'GET' (word 1) is not a method" in result.output
+    assert "has a fault in route 2: 'ky=z' (word 3) is not known" in result.output
+
+
 @pytest.mark.parametrize(
     ("text", "routes", "code", "said"),
     [
