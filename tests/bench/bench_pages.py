@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
-from waitroom.edge.pages import VISITOR, Pages
+from waitroom.edge.pages import JOINED, VISITOR, Pages
 from waitroom.edge.templates import Templates
 from waitroom.edge.templates_path import templates_dir
 
@@ -49,8 +49,8 @@ def main() -> None:
     pages = Pages(settings)
     everyone = [facts(index) for index in range(5000)]
     template = Templates(templates_dir())._environment.get_template("waiting.html")
-    context = {"shop": "x", "style": pages.style, "script": "x" * 9000, "words": "{}", "turn_held": "10 minutes"}
-    anew = {**context, "state": "waiting", "ticket": True, "refreshes": True, "visitor": dict.fromkeys(VISITOR, "1")}
+    anew = pages.context("waiting", pages.languages.default)
+    anew["visitor"] = dict.fromkeys((*VISITOR, *JOINED), "1")
 
     packed = per_call_us(lambda index: pages.waiting(everyone[index], gzip=True), 5000)
     plain = per_call_us(lambda index: pages.waiting(everyone[index], gzip=False), 5000)

@@ -133,24 +133,28 @@ class Pages:
     def _document(self, state: str, language: Language) -> Document:
         document = self._documents.get((state, language.tag))
         if document is None:
-            words = self._say(language).words
             document = self._documents[state, language.tag] = self.templates.compile(
                 "waiting.html",
-                {
-                    **self.common(language),
-                    "script": self._script,
-                    "words": Markup(json_for_html(words.script, ascii_only=False)),  # noqa: S704 - escaped
-                    "turn_held": words.duration(self._settings.turn_held),
-                    "state": state,
-                    "reach": (*REACH.get(state, (state, *ENDS)), "nocookies"),
-                    "ticket": state in PLACED,
-                    "refreshes": state in self._refresh_s,
-                },
+                self.context(state, language),
                 visitor=VISITOR,
                 joined=JOINED,
                 headers=(language.header,),
             )
         return document
+
+    def context(self, state: str, language: Language) -> dict[str, object]:
+        """What the waiting page's template is given, but for the visitor's own."""
+        words = self._say(language).words
+        return {
+            **self.common(language),
+            "script": self._script,
+            "words": Markup(json_for_html(words.script, ascii_only=False)),  # noqa: S704 - escaped
+            "turn_held": words.duration(self._settings.turn_held),
+            "state": state,
+            "reach": (*REACH.get(state, (state, *ENDS)), "nocookies"),
+            "ticket": state in PLACED,
+            "refreshes": state in self._refresh_s,
+        }
 
     def _say(self, language: Language) -> "Spoken":
         spoken = self._spoken.get(language.tag)
