@@ -214,3 +214,11 @@ def test_the_first_round_trip_holds_the_page() -> None:
     compressed = Asked(html=True, gzip=True, safe=True, request_id="", accept_language=b"en")
 
     assert len(ANSWERS.listed(five, compressed, now_ms=NOW_MS, complete=True).body) < 14_000
+
+
+def test_the_page_wears_the_shops_brand() -> None:
+    given = {**SETTINGS.model_dump(include={"order_routes", "shop_name"}), "origin": "http://127.0.0.1:9"}
+    settings = Settings.model_validate({**given, "accent": "#7a1f3d"})
+    page = OrderPages(settings, Pages(settings)).listed([], asked(), now_ms=NOW_MS, complete=True)
+
+    assert b"#7a1f3d" in page.body
