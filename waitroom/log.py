@@ -60,7 +60,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "connections_ended": "as many connections as there may be: idle ones were closed",
     "slow_clients_ended": "all connections to the shop were taken: the slowest downloads and uploads were ended",
     "order_decided": "what came of an order",
-    "order_not_recorded": "Redis did not take note of an order in time: it went to the shop all the same",
+    "order_not_recorded": "Redis did not take note in time of an order, or of what came of it; it is told later",
     "order_not_protected": "an order too large to be told from others: it may be sent twice",
     "order_given_up": "nobody can tell any more what came of an order: its worker has died, or took too long",
     "order_told": "the shop said by the admin API what came of an order",

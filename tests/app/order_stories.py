@@ -269,7 +269,8 @@ def reckon_story(
             if attempt.outcome is not expected and not (
                 attempt.outcome is Outcome.UNKNOWN and chaos.killed_during(attempt)
             ):
-                found.faults.append(f"{attempt.outcome.value}, not {expected.value}: {attempt}, {about}")
+                fault = f"{attempt.outcome.value}, not {expected.value}: {attempt}, {chaos}, {about}"
+                found.tell(fault, excused=attempt.outcome is Outcome.UNKNOWN and id_ in unnoted)
         for attempt in attempts.values():
             if attempt.id not in till.asked and attempt.outcome is Outcome.CONFIRMED:
                 found.faults.append(f"confirmed, and the shop has not seen it: {attempt}")
@@ -277,8 +278,9 @@ def reckon_story(
                 found.faults.append(f"denied, and the shop has it: {attempt}")
     for attempt in attempts.values():
         found.outcomes[attempt.outcome.value] += 1
+        is_excused = attempt.id in unnoted or chaos.killed_during(attempt)
         unsent = attempt.id not in till.asked and attempt.outcome is Outcome.UNKNOWN
-        if attempt.outcome is Outcome.UNDER_WAY or (unsent and not chaos.killed_during(attempt)):
+        if attempt.outcome is Outcome.UNDER_WAY or (unsent and not is_excused):
             found.faults.append(f"nobody can know? {attempt}, {chaos.kills}")
 
 
