@@ -3,15 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
-from tests.store.room_support import START_S, TestRoom, room_in
+from tests.store.room_support import START_S, Clock, TestRoom, room_in
 from waitroom.core.meter import Limits
+from waitroom.core.model import Snapshot
 from waitroom.core.schedule import Schedule, write_new_sale
+from waitroom.core.settings import Settings
+from waitroom.core.times import iso_utc
+from waitroom.store.drawing import Drawing
 from waitroom.store.overview import read_log
 from waitroom.store.room import PhaseDue, Room
-from waitroom.store.sale import Moved, change_sale, latch
+from waitroom.store.sale import Moved, Selling, change_sale, latch
 
 LIMITS = Limits(10, 10)
 NOW_MS = START_S * 1000
@@ -337,3 +342,66 @@ async def test_a_new_generation_is_not_held_up_by_a_gap_of_a_clock_that_went_bac
         await room.room.reset((await room.sync()).state, by="operator", keep_ms=1000)
 
         assert (await room.sync(generation="")).state.gap_ms == NOW_MS - 3_600_000
+
+
+@dataclass
+class View:
+    """What a worker's part sees of its line."""
+
+    room: Room
+    settings: Settings
+    snapshot: Snapshot | None
+    drawing: Drawing
+    clock: Clock
+
+    def now_ms(self) -> float:
+        return self.clock.now_ms
+
+
+async def test_a_deployed_schedule_waits_for_a_newer_snapshot_where_the_sale_went_on_and_then_puts_it_off(
+    redis_url: str,
+) -> None:
+    """The lobby is latched by another worker between this one's sync and its change; the draw has not been."""
+    put_off = iso_utc(NOW_MS + 2 * OPENS_S * 1000)
+    settings = Settings.model_validate({"origin": "http://x", "opens_at": put_off, "lobby_at": f"{OPENS_S}s"})
+    async with sale_in(redis_url) as room:
+        before = room.snapshot
+        assert before is not None
+        selling = Selling(View(room.room, settings, before, room.drawing(), room.clock))
+        await at(room, 150)
+        assert room.snapshot is not None
+
+        tried = await selling.apply_environment(before)
+        done = await selling.apply_environment(room.snapshot)
+        await selling.apply_environment(await room.sync())
+        sale = (await room.sync()).state.sale
+
+        assert (tried, done, sale.latched) == (False, True, "lobby")
+        assert sale.schedule is not None
+        assert sale.schedule.opens_ms == NOW_MS + 2 * OPENS_S * 1000
+        assert [entry["event"] for entry in await read_log(room.room, 2)].count("sale_changed") == 1
+
+
+async def test_what_the_shop_says_before_a_sale_is_not_about_it(redis_url: str) -> None:
+    """Its last orders speak of the sale before; in the sale its word counts, and is told with the next round."""
+    settings = Settings.model_validate({"origin": "http://x"})
+    async with sale_in(redis_url) as room:
+        view = View(room.room, settings, room.snapshot, room.drawing(), room.clock)
+        selling = Selling(view)
+        selling.sell_out()
+        await selling.settle()
+        early = (await room.sync()).state.sale.is_sold_out
+        await at(room, 150)
+        await at(room, 340)
+        await at(room, 400)
+        view.snapshot = room.snapshot
+        selling.set_stock(7)
+        await selling.settle()
+        few = (await room.sync()).state.sale
+        selling.set_stock(0)
+        await selling.settle()
+        none = (await room.sync()).state.sale
+
+        assert not early
+        assert (few.stock, few.is_sold_out) == (7, False)
+        assert (none.stock, none.is_sold_out) == (0, True)

@@ -339,8 +339,8 @@ class Line:
         if hole == self._environment_hole:
             self._environment_applied = True
             return
-        if self.snapshot is not None:
-            await self.selling.apply_environment(self.snapshot)
+        if self.snapshot is not None and not await self.selling.apply_environment(self.snapshot):
+            return
         fields = write_limits(limits_of(self.settings))
         change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
         self._environment_hole = hole

@@ -137,17 +137,22 @@ class Selling:
     def _announce(self, state: State, new_generation: str) -> Sequence[Value]:
         return self._line.drawing.announcement(state, new_generation=new_generation, now_ms=self._line.now_ms())
 
-    async def apply_environment(self, snapshot: Snapshot) -> None:
-        """Put the environment's schedule in force, unless it is the one last put in force from there."""
+    async def apply_environment(self, snapshot: Snapshot) -> bool:
+        """Put the environment's schedule in force, unless it is the one last put in force from there. False where the
+        sale went on since the snapshot: then once more from a newer one.
+        """
         schedule, sale = self._line.settings.schedule, snapshot.state.sale
         digest = digest_of(schedule)
         if snapshot.state.fields.get("sale_digest", digest_of(None)) == digest:
-            return
+            return True
         try:
             fields = planned(sale, schedule, now_ms=self._line.now_ms()).fields
             changed = await change_sale(self._room, fields, by="environment", digest=digest, phase=sale.latched or "")
-        except (Refused, Moved) as refusal:
+        except Moved:
+            return False
+        except Refused as refusal:
             log.warning("sale_kept", room=self._line.settings.room, why=str(refusal))
-            return
+            return True
         if changed:
             log.info("sale_changed", room=self._line.settings.room, by="environment")
+        return True
