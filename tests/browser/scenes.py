@@ -6,14 +6,17 @@ The page is the gateway's own; what the line says is written here, and no server
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from playwright.async_api import Page, Route
 
 from waitroom.core.errors import OriginFailure
+from waitroom.core.orders import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language
+from waitroom.edge.order_pages import OrderPages
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Answer, Asked, Problems
 
@@ -103,46 +106,46 @@ SCENES: Mapping[str, Scene] = {
     ),
     "no-cookies-kept": Scene(answer=lambda problems, asked: problems.no_cookies(asked)),
     "frame": Scene(answer=lambda problems, asked: problems.frame(asked)),
-}  # fmt: skip
-
-
-class Stage:
-    """Shows scenes in a browser's page."""
-
-    def __init__(self, settings: Settings = SETTINGS) -> None:
-        self.pages = Pages(settings)
-        self.problems = Problems(settings, self.pages)
-
-    async def show(self, page: Page, scene: Scene, *, language: str = "en") -> None:
-        """Open the scene, and wait until its script has run."""
-        facts = scene.facts()
-        spoken = self.pages.languages[language]
-
-        async def answer(route: Route) -> None:
-            path = route.request.url.removeprefix(SHOP)
-            if path.startswith("/-/"):
-                await route.fulfill(body=b"{%b}" % members(scene.facts()), content_type="application/json")
-            else:
-                await self._document(route, scene, facts, spoken)
-
-        await page.unroute_all()
-        await page.route(f"{SHOP}/**", answer)
-        if scene.script:
-            await page.add_init_script(scene.script)
-        await page.goto(SHOP + PATH)
-        if scene.offline:
-            await page.context.set_offline(True)
-            await page.locator("#lost").wait_for()
-
-    async def _document(self, route: Route, scene: Scene, facts: PageFacts, language: Language) -> None:
-        if scene.answer is None:
-            headers, body = self.pages.waiting(facts, language, gzip=False)
-            status = 503
-        else:
-            asked = Asked(html=True, gzip=False, safe=True, request_id="4f1c02", accept_language=language.tag.encode())
-            status, headers, body = scene.answer(self.problems, asked)
-        fields = {name.decode(): value.decode() for name, value in headers}
+    "orders": Scene(answer=lambda problems, asked: orders_of(*Outcome, asked=asked)),
+    "orders-none": Scene(answer=lambda problems, asked: orders_of(asked=asked)),
+    "orders-away": Scene(answer=lambda problems, asked: orders_of(Outcome.UNKNOWN, asked=asked, recorded=False)),
+    "orders-again": Scene(answer=lambda problems, asked: order_again(asked)),
+}
         await route.fulfill(status=status, headers=fields, body=body)
+
+
+@cache
+def order_pages() -> OrderPages:
+    return OrderPages(SETTINGS, Pages(SETTINGS))
+
+
+def orders_of(*outcomes: Outcome, asked: Asked, recorded: bool = True) -> Answer:
+    """A visitor's orders, one of each; not recorded where Redis is away."""
+    attempts = [attempt(outcome, recorded=recorded) for outcome in outcomes]
+    return order_pages().listed(attempts, asked, now_ms=now_ms(), complete=recorded)
+
+
+def order_again(asked: Asked) -> Answer:
+    """To somebody who sends an order again of which nobody knows what became."""
+    return order_pages().repeated(attempt(Outcome.UNKNOWN), asked, now_ms=now_ms(), again="ask")
+
+
+def attempt(outcome: Outcome, *, recorded: bool = True) -> Attempt:
+    is_open, now = outcome is Outcome.UNDER_WAY, now_ms()
+    return Attempt(
+        id=f"019a8c1f2e4b3c7d-{outcome.value}",
+        visitor="",
+        route="",
+        begun_ms=now - 9_000,
+        deadline_ms=now + 60_000,
+        worker="",
+        idempotency_key="",
+        sameness="",
+        outcome=outcome,
+        reference="K-2071" if outcome is Outcome.CONFIRMED else None,
+        decided_ms=None if is_open else now - 5_000,
+        recorded=recorded,
+    )
 
 
 def now_ms() -> int:
