@@ -6,6 +6,8 @@ let failures = 0;
 let said = "";
 let saidAt = Date.now();
 let spokenAt = facts.position;
+// Who wants to know of every new showing.
+const shown = [];
 
 const speak = (text, urgent) => {
   const ago = Math.abs(Date.now() - saidAt);
@@ -83,6 +85,7 @@ const show = () => {
   }
   if (facts.state === "called" && !/^called/.test(was)) ring();
   tick();
+  for (const look of shown) look();
 };
 const showLost = () => {
   const lost = failures > 1 || (failures > 0 && !navigator.onLine) || navigator.onLine === false;

@@ -129,6 +129,8 @@ def handler_for(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
                     with lock:
                         gateway.under_way -= 1
                 self.reply(gateway.status_code, [(b"content-length", b"%d" % len(body))], body)
+            elif self.path.startswith("/-/waitroom/draw"):
+                self.reply(404, [(b"content-length", b"0")], b"")
             elif self.headers.get("sec-fetch-dest") == "document" or self.headers.get("upgrade-insecure-requests"):
                 gateway.documents.append(self.path)
                 if gateway.inside:

@@ -27,7 +27,7 @@ PAGES = Pages(SETTINGS)
 ENGLISH = Words(Language("en"))
 STATES = (*PLACED, *PLACELESS)
 HOSTILE = "</script><script>alert(1)</script><!--\"'&amp;\u2028 ]]> % %(json)b \ue000json\ue001 \ud800"
-FIRST_ROUND_TRIP_BYTES = 14_000
+FIRST_ROUND_TRIP_BYTES = 14 * 1024
 
 
 def facts(state: str = "waiting", **changes: object) -> PageFacts:

@@ -49,6 +49,8 @@ REACH: Mapping[str, tuple[str, ...]] = {
 """Where a page gets to without a reload; without a row, to the ends alone. `called-away`: called, and nobody looks."""
 SCRIPTS = ("figures", "countdown", "show", "bell", "tabs", "waiting")
 """The page's script is these, in this order, in one scope of their own."""
+SCRIPTS_DRAWN = (*SCRIPTS[:-1], "draw", SCRIPTS[-1])
+GATHERED = ("before", "lobby", "drawn")
 RETRY_S = 5
 VISITOR = frozenset(
     (
@@ -91,7 +93,7 @@ class Pages:
         self.brand = brand_of(settings)
         self.languages = Languages(folder / "locales", fixed=settings.language)
         self.style = Markup(shrink_style(self.templates.source("_partials/page.css")) + self.brand.style)  # noqa: S704 - our own
-        self._script = script_of(self.templates)
+        self._script, self._script_drawn = script_of(self.templates), script_of(self.templates, drawn=True)
         self._settings = settings
         # Without a script the page is asked for anew: often enough to stay present, or to be let in soon.
         gentle_s = min(30, settings.away_after // 3000)
@@ -147,7 +149,8 @@ class Pages:
         words = self._say(language).words
         return {
             **self.common(language),
-            "script": self._script,
+            "script": self._script_drawn if self._may_be_drawn(state) else self._script,
+            "draws": self._may_be_drawn(state),
             "words": Markup(json_for_html(words.script, ascii_only=False)),  # noqa: S704 - escaped
             "turn_held": words.duration(self._settings.turn_held),
             "state": state,
@@ -155,6 +158,10 @@ class Pages:
             "ticket": state in PLACED,
             "refreshes": state in self._refresh_s,
         }
+
+    def _may_be_drawn(self, state: str) -> bool:
+        """Whether a page checks a draw: where it may see one coming, and where a reload may lead after one."""
+        return state in GATHERED or (state == "waiting" and self._settings.opens_at is not None)
 
     def _say(self, language: Language) -> "Spoken":
         spoken = self._spoken.get(language.tag)
@@ -214,9 +221,9 @@ class Pages:
         return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
 
 
-def script_of(templates: Templates) -> Markup:
+def script_of(templates: Templates, *, drawn: bool = False) -> Markup:
     """The page's script: its partials in one scope, run once the page is there."""
-    parts = "\n".join(templates.source(f"_partials/{name}.js") for name in SCRIPTS)
+    parts = "\n".join(templates.source(f"_partials/{name}.js") for name in (SCRIPTS_DRAWN if drawn else SCRIPTS))
     whole = f'document.addEventListener("DOMContentLoaded", () => {{\n"use strict";\n{parts}}});'
     return Markup(shrink_script(whole))  # noqa: S704 - from our own templates, never from a request
 
