@@ -110,7 +110,45 @@ SCENES: Mapping[str, Scene] = {
     "orders-none": Scene(answer=lambda problems, asked: orders_of(asked=asked)),
     "orders-away": Scene(answer=lambda problems, asked: orders_of(Outcome.UNKNOWN, asked=asked, recorded=False)),
     "orders-again": Scene(answer=lambda problems, asked: order_again(asked)),
-}
+}  # fmt: skip
+
+
+class Stage:
+    """Shows scenes in a browser's page."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.pages = Pages(settings)
+        self.problems = Problems(settings, self.pages)
+
+    async def show(self, page: Page, scene: Scene, *, language: str = "en") -> None:
+        """Open the scene, and wait until its script has run."""
+        facts = scene.facts()
+        spoken = self.pages.languages[language]
+
+        async def answer(route: Route) -> None:
+            path = route.request.url.removeprefix(SHOP)
+            if path.startswith("/-/"):
+                await route.fulfill(body=b"{%b}" % members(scene.facts()), content_type="application/json")
+            else:
+                await self._document(route, scene, facts, spoken)
+
+        await page.unroute_all()
+        await page.route(f"{SHOP}/**", answer)
+        if scene.script:
+            await page.add_init_script(scene.script)
+        await page.goto(SHOP + PATH)
+        if scene.offline:
+            await page.context.set_offline(True)
+            await page.locator("#lost").wait_for()
+
+    async def _document(self, route: Route, scene: Scene, facts: PageFacts, language: Language) -> None:
+        if scene.answer is None:
+            headers, body = self.pages.waiting(facts, language, gzip=False)
+            status = 503
+        else:
+            asked = Asked(html=True, gzip=False, safe=True, request_id="4f1c02", accept_language=language.tag.encode())
+            status, headers, body = scene.answer(self.problems, asked)
+        fields = {name.decode(): value.decode() for name, value in headers}
         await route.fulfill(status=status, headers=fields, body=body)
 
 
