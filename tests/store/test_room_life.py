@@ -380,6 +380,8 @@ async def test_whatever_a_busy_run_leaves_behind_expires_but_for_what_the_table_
         await room.sync(renewals=renewals, confirmed=2)
         await room.room.note({"host_refused": 3})
         await room.room.note({"document": 1}, key=room.room.keys.shadow)
+        moved = [room.room.keys.state, room.room.keys.moved("link"), room.room.keys.moves(room.generation, 1)]
+        await room.room.run("move", moved, [room.generation, "taker", 1000, 1000, 3])
         await room.room.run(
             "begin_order",
             [room.room.keys.state, room.room.keys.orders("o"), room.room.keys.outcome("o")],

@@ -6,8 +6,8 @@ local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 local taker = redis.call('GET', KEYS[2])
 if taker then return {'ok', taker == ARGV[2] and 1 or 0} end
-if tonumber(redis.call('GET', KEYS[3]) or '0') >= tonumber(ARGV[5]) then return {'ok', 0} end
+local moves = tonumber(redis.call('GET', KEYS[3]) or '0')
+if moves >= tonumber(ARGV[5]) then return {'ok', 0} end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('INCR', KEYS[3])
-redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('SET', KEYS[3], moves + 1, 'PX', ARGV[4])
 return {'ok', 1}
