@@ -301,6 +301,30 @@ async def test_an_app_is_told_and_may_insist_by_a_field_or_by_a_key_of_its_own()
         assert all("waitroom-order-again" not in head for head in place.till.heads)
 
 
+async def test_what_a_dead_worker_had_under_way_is_asked_about_at_once() -> None:
+    async with running_place(2) as place:
+        ann = await place.shopper()
+        place.till.gate.clear()
+        lost = place.workers[1]
+        await ann.at(lost).order("1", leaves=True)
+        await place.till.came("1")
+        line = lost.app.parts[0].line
+        await line.close()
+        with sync_redis.Redis(unix_socket_path=str(place.redis.socket)) as client:
+            key = line.room.keys.workers
+            for member in client.zrange(key, 0, -1):
+                if member.startswith(line.worker.encode()):
+                    client.zrem(key, member)
+        asked = await ann.order("1")
+
+        assert await place.outcomes(ann) == [Outcome.UNKNOWN]
+        assert is_asked(asked)
+        assert place.till.seen["1"] == 1
+        place.till.gate.set()
+        await lost.end()
+        place.workers.remove(lost)
+
+
 # What Redis does
 
 

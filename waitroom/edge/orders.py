@@ -155,8 +155,8 @@ class Orders:
                 if begun is None:
                     return
                 found = begun
-            last = await self._settled(found.attempt)
-            has_waited |= last.outcome is not found.attempt.outcome
+            last, waited = await self._settled(found.attempt)
+            has_waited |= waited
             match on_repeat(
                 last,
                 now_ms=self.line.now_ms(),
@@ -208,19 +208,23 @@ class Orders:
         if self._placing.get(digest) is placing:
             del self._placing[digest]
 
-    async def _settled(self, attempt: Attempt) -> Attempt:
-        """What came of an attempt that may be under way at another worker, as soon as that is known there."""
+    async def _settled(self, attempt: Attempt) -> tuple[Attempt, bool]:
+        """What came of an attempt that may be under way at another worker, as soon as that is known there, and whether
+        that took waiting.
+        """
+        waited = False
         if attempt.outcome is not Outcome.UNDER_WAY or attempt.worker == self.line.worker:
-            return attempt
+            return attempt, waited
         for _ in range(int(WAIT_S / LOOK_S)):
             try:
                 attempt = await self.attempts.book.read(attempt.id, now_ms=self.line.now_ms()) or attempt
             except StoreUnavailable:
-                return attempt
+                break
             if attempt.outcome is not Outcome.UNDER_WAY:
                 break
+            waited = True
             await asyncio.sleep(LOOK_S)
-        return attempt
+        return attempt, waited
 
     async def _tell(self, asked: Asked, answer: Answer) -> None:
         """An answer of ours, with the pass."""
