@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
+from waitroom.core.invites import InviteTokens, invited_part
 from waitroom.core.order_routes import read_routes
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import TICKET_LIFETIME_MS, Tokens
 from waitroom.edge.clients import Clients
-from waitroom.edge.cookies import Cookies
+from waitroom.edge.cookies import CookieKind, Cookies
 from waitroom.edge.dialer import tls_context
 from waitroom.edge.draw import DrawRoute
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
+from waitroom.edge.invited import COOKIE, InvitedEntrance, TwoLines
 from waitroom.edge.order_page import OrderRoutes
 from waitroom.edge.order_pages import OrderPages
 from waitroom.edge.orders import Orders
@@ -34,6 +36,8 @@ from waitroom.edge.status import Status
 from waitroom.edge.transfer import Transfer
 from waitroom.edge.visitor import Desk
 from waitroom.store.attempts import Attempts
+from waitroom.store.invited_line import InvitedLine
+from waitroom.store.invites import INVITED
 from waitroom.store.line import Line
 from waitroom.store.orders import OrderBook
 from waitroom.store.room import Room
@@ -54,13 +58,18 @@ POOL_FIELDS = (
 
 
 class Part(NamedTuple):
-    """One room in this worker. `pool` may be another room's, too."""
+    """One room in this worker, with one line or two. `pool` may be another room's, too."""
 
     gate: Gate
-    line: Line
+    lines: Sequence[Line]
     pool: OriginPool
     figures: Figures
     orders: Orders | None
+
+    @property
+    def line(self) -> Line:
+        """The first one."""
+        return self.lines[0]
 
 
 class App:
@@ -79,24 +88,25 @@ class App:
     async def open(self) -> None:
         """Begin to sync. Returns at once: the gateway serves whoever holds a pass even while Redis is away."""
         for part in self.parts:
-            await part.line.open()
+            for line in part.lines:
+                await line.open()
             if part.orders is not None:
                 await part.orders.attempts.open()
 
     async def stopping(self) -> None:
         """Not ready any more; held polls are answered, so that their pages ask the next gateway."""
         self.health.is_stopping = True
-        for part in self.parts:
-            part.line.held.close()
+        for line in self._lines():
+            line.held.close()
 
     def look(self) -> None:
         """Bring the gauges of `figures` up to date. A pool counts for the first room that it serves."""
         counted: set[int] = set()
-        for gate, line, pool, figures, _ in self.parts:
+        for gate, lines, pool, figures, _ in self.parts:
             gauges = figures.gauges
             gauges[READY] = int(self.health.is_ready)
-            gauges[AWAY_SINCE_MS] = line.away_since_ms
-            gauges[HELD] = len(line.held)
+            gauges[AWAY_SINCE_MS] = lines[0].away_since_ms
+            gauges[HELD] = sum(len(line.held) for line in lines)
             gauges[TUNNELS] = gate.proxy.tunnels.count
             gauges[ORIGIN_CONNECTIONS] = 0 if id(pool) in counted else pool.open_count
             counted.add(id(pool))
@@ -106,9 +116,12 @@ class App:
         every = (part.orders.exchanges for part in self.parts if part.orders is not None)
         await asyncio.gather(*(exchanges.drain(limit_s) for exchanges in every))
 
+    def _lines(self) -> list[Line]:
+        return [line for part in self.parts for line in part.lines]
+
     async def close(self) -> None:
         await asyncio.gather(*(part.orders.attempts.close() for part in self.parts if part.orders is not None))
-        await asyncio.gather(*(part.line.close() for part in self.parts))
+        await asyncio.gather(*(line.close() for line in self._lines()))
         for part in self.parts:
             await part.pool.close()
 
@@ -120,26 +133,32 @@ def create_app(settings: Settings, *, fresh_store: bool = False) -> App:
     `fresh_store`: Redis is new and ours alone, so nobody can remember an older room.
     """
     every = settings.every_room
-    lines = [(figures := Figures(), open_line(room, figures, fresh_store=fresh_store)) for room in every]
-    first = lines[0][1]
+    rooms = [(figures := Figures(), open_lines(room, figures, fresh_store=fresh_store)) for room in every]
+    first = rooms[0][1][0]
     clients = Clients(settings, tell=lambda finding: first.findings.update((finding,)))
-    health = Health([line for _, line in lines])
+    health = Health([line for _, lines in rooms for line in lines])
     pools: dict[tuple[object, ...], OriginPool] = {}
     parts = []
-    for room, (figures, line) in zip(every, lines, strict=True):
+    for room, (figures, lines) in zip(every, rooms, strict=True):
         key = tuple(getattr(room, field) for field in POOL_FIELDS)
         if key not in pools:
             pools[key] = OriginPool(room.origin, limits=limits_of(room), tls=tls_context(room))
-        gate = create_gate(line, pools[key], clients, health, figures)
-        parts.append(Part(gate, line, pools[key], figures, create_orders(gate)))
+        gate = create_gate(lines, pools[key], clients, health, figures)
+        parts.append(Part(gate, lines, pools[key], figures, create_orders(gate)))
     return App(parts, health)
 
 
-def open_line(settings: Settings, figures: Figures, *, fresh_store: bool) -> Line:
+def open_lines(settings: Settings, figures: Figures, *, fresh_store: bool) -> Sequence[Line]:
+    """The line of a room, and that of the invited if there are invites."""
     if settings.redis_url is None or not settings.secret:
         raise ValueError("a worker needs the address of Redis and a secret")
-    room = Room.connect(settings.redis_url.get_secret_value(), settings.room, figures.counts)
-    return Line(settings, room, key_ids=sorted(tokens_of(settings).key_ids), fresh_store=fresh_store)
+    url, key_ids = settings.redis_url.get_secret_value(), sorted(tokens_of(settings).key_ids)
+    room = Room.connect(url, settings.room, figures.counts)
+    line = Line(settings, room, key_ids=key_ids, fresh_store=fresh_store)
+    if not invited_part(settings):
+        return (line,)
+    beside = Room.connect(url, settings.room, figures.counts, line=INVITED)
+    return line, InvitedLine(settings, beside, line, key_ids=key_ids, fresh_store=fresh_store)
 
 
 def tokens_of(settings: Settings) -> Tokens:
@@ -151,33 +170,48 @@ def tokens_of(settings: Settings) -> Tokens:
     )
 
 
-def create_gate(line: Line, pool: OriginPool, clients: Clients, health: Health, figures: Figures) -> Gate:
+def create_gate(lines: Sequence[Line], pool: OriginPool, clients: Clients, health: Health, figures: Figures) -> Gate:
     """The gate of one room."""
-    settings = line.settings
-    desk = Desk(settings, tokens_of(settings), Cookies(settings.room, settings.cookie_domain), line.ended)
+    settings = lines[0].settings
     pages = Pages(settings)
     problems = Problems(settings, pages)
-    entrance, routes, status = Entrance(line, desk), Routes(settings, problems), Status(line)
-    own = OwnRoutes(entrance=entrance, routes=routes, status=status, problems=problems, health=health)
+    shared = {
+        "proxy": Proxy(settings, pool),
+        "clients": clients,
+        "pages": pages,
+        "problems": problems,
+        "gauges": figures.gauges,
+    }
+
+    def of_line(line: Line, entrance: type[Entrance], ticket: bytes) -> dict[str, Any]:
+        """What a gate has for itself of a line."""
+        cookies = Cookies(settings.room, settings.cookie_domain, ticket=ticket)
+        desk = Desk(settings, tokens_of(settings), cookies, line.ended)
+        own = OwnRoutes(
+            entrance=entrance(line, desk),
+            routes=Routes(settings, problems),
+            status=Status(line),
+            problems=problems,
+            health=health,
+        )
+        return {"line": line, "desk": desk, "own": own, **shared}
+
+    first = of_line(lines[0], Entrance, CookieKind.TICKET.value)
+    own: OwnRoutes = first["own"]
     Transfer(
-        entrance=entrance,
-        routes=routes,
-        status=status,
+        entrance=own.entrance,
+        routes=own.routes,
+        status=own.status,
         pages=pages,
         problems=problems,
         room_query=settings.room_query,
     )
-    DrawRoute(line, own.routes, problems)
-    return Gate(
-        line=line,
-        desk=desk,
-        proxy=Proxy(settings, pool),
-        clients=clients,
-        pages=pages,
-        problems=problems,
-        own=own,
-        gauges=figures.gauges,
-    )
+    DrawRoute(lines[0], own.routes, problems)
+    if len(lines) == 1:
+        return Gate(**first)
+    invited = Gate(**of_line(lines[1], InvitedEntrance, COOKIE))
+    tokens = InviteTokens(settings.room, [key.get_secret_value() for key in settings.secret])
+    return TwoLines(invited, tokens, **first)
 
 
 def create_orders(gate: Gate) -> Orders | None:

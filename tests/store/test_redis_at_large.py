@@ -15,11 +15,13 @@ import trustme
 from tests.redis_sets import redis_7, running_cluster, servers, until
 from tests.support import ROOT, need, redis_binaries, running_redis
 from waitroom.core.errors import StoreUnavailable
+from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
 from waitroom.core.orders import Attempt, Outcome
 from waitroom.core.presence import epoch_of
 from waitroom.core.table import EMPTY
 from waitroom.store.client import Client, connect
+from waitroom.store.invites import Redeemed, invited_of, note_batch, redeem, revoke
 from waitroom.store.orders import OrderBook, new_id
 from waitroom.store.overview import overview
 from waitroom.store.probe import probe
@@ -52,6 +54,7 @@ async def use_every_verb(room: Room) -> None:
     await room.adopt(last, session_idle_ms=60_000)
     await room.reset(last.state, by="test", keep_ms=60_000)
     await use_the_book(OrderBook(room, keep_ms=60_000))
+    await use_invites(room)
 
 
 async def use_the_book(book: OrderBook) -> None:
@@ -77,6 +80,19 @@ async def use_the_book(book: OrderBook) -> None:
     assert len(await book.of_visitor(visitor, now_ms=now_ms)) == 2
     assert len((await book.list_by_outcome(Outcome.UNKNOWN, now_ms=now_ms)).attempts) == 2
     assert await book.give_up_lost(now_ms=now_ms) == []
+
+
+async def use_invites(room: Room) -> None:
+    invited = invited_of(room, "shop")
+    assert await invited.create(LIMITS, wait_ms=0) == "ok"
+    invite = Invite("batch", 0, 1, False, 2_000_000_000_000)
+    given = await redeem(invited, invite, "a" * 32, held=None)
+    assert isinstance(given, Redeemed)
+    await invited.sync("", "w", wants_lease=True)
+    await invited.release(given.generation, "w", front=1, lapsed=1, soon=0, table=EMPTY, keep_ms=60_000)
+    assert await redeem(invited, invite, "a" * 32, held=given) == "used"
+    await note_batch(room, "batch", {"count": "1"}, expires_ms=invite.expires_ms)
+    assert await revoke(room, "batch", 0, by="test") is not None
 
 
 def rights() -> list[str]:

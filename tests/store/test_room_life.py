@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from tests.store.room_support import TestRoom, room_in
+from waitroom.core.invites import Invite
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import write_limits
 from waitroom.core.presence import CHUNK, Presence, epochs_seen
 from waitroom.core.table import EMPTY, Facts, make_table
 from waitroom.store import keys as keys_module
+from waitroom.store.invites import note_batch, redeem
 from waitroom.store.room import AdoptNeeded, GenerationGone, Newcomer, Renewal
 
 QUICK = Limits(rate_per_s=10, burst=5)
@@ -387,6 +389,9 @@ async def test_whatever_a_busy_run_leaves_behind_expires_but_for_what_the_table_
             [room.room.keys.state, room.room.keys.orders("o"), room.room.keys.outcome("o")],
             ["", "1", "{}", 1000, 9, "", "", 0],
         )
+        invite = Invite("batch", 0, 1, False, round(room.clock.now_ms) + 60_000)
+        await note_batch(room.room, "batch", {"count": "1"}, expires_ms=invite.expires_ms)
+        await redeem(room.room, invite, "b" * 32, held=None)
 
         prefix = room.room.keys.prefix
         found_keys = [key.decode() for key in await room.redis.keys(f"{prefix}*")]

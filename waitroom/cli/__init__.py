@@ -262,6 +262,43 @@ def reset(room: RoomName = None, yes: Annotated[bool, typer.Option("--yes", "-y"
 
 
 @app.command()
+def invite(
+    count: Annotated[int | None, typer.Option(help="How many links.")] = None,
+    uses: Annotated[int, typer.Option(help="In how many browsers each link counts.")] = 1,
+    expires: Annotated[
+        str, typer.Option(help="Until when: 2026-12-01 (to the end of that day, UTC), a time with a zone, or 14d.")
+    ] = "",
+    early: Annotated[bool, typer.Option("--early", help="They count before the sale opens, too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A new file for the links (CSV); printed if not given.")] = None,
+    url: Annotated[
+        str | None, typer.Option(show_default="WAITROOM_PUBLIC_URL", help="How browsers reach the shop.")
+    ] = None,
+    revoke: Annotated[str | None, typer.Option(metavar="ID", help="Take one invite back, by its id.")] = None,
+    revoke_batch: Annotated[str | None, typer.Option(metavar="BATCH", help="Take a whole batch back.")] = None,
+    room: RoomName = None,
+    as_json: Json = False,
+) -> None:
+    """Make links that lead past the line: into one of their own, with its share of the rate.
+
+    A link counts in the browser in which its button is first pressed; opening it uses nothing up. WAITROOM_INVITE_SHARE
+    says which part of the rate is for invited people, WAITROOM_INVITE_ONLY=1 that nobody else comes in.
+
+    Like: waitroom invite --count 500 --expires 2026-12-01 --out invites.csv, and to take one back:
+    waitroom invite --revoke k3vw9q-17
+    """
+    from waitroom.cli.invite import Wanted, make_invites, revoke_invites
+
+    wishes = [count is not None, revoke is not None, revoke_batch is not None]
+    if sum(wishes) != 1:
+        fail("Say one of --count, --revoke and --revoke-batch.", code=MISUSED)
+    settings = room_or_end(settings_or_end(needs=() if count is None else ("secret",)), room)
+    if count is None:
+        revoke_invites(settings, id_=revoke, batch=revoke_batch, as_json=as_json)
+    else:
+        make_invites(settings, Wanted(count, uses, expires, early, url, out), as_json=as_json)
+
+
+@app.command()
 def simulate(
     crowd: Annotated[int, typer.Option(help="How many people come.")] = 10_000,
     arrivals: Annotated[

@@ -58,7 +58,7 @@ REFUSED: Final[Mapping[str, int]] = _counts.row(*(kind.value for kind in Kind if
 SHADOWED: Final[Mapping[str, int]] = _counts.row("join", *(kind.value for kind in Kind))
 STORE_CALLS: Final[Mapping[str, int]] = _counts.row(
     "create", "adopt", "enter", "claim", "sync", "look", "release", "seat_end", "note", "configure", "reset",
-    "begin_order", "write_order", "allow_order", "phase", "sale", "draw", "move",
+    "begin_order", "write_order", "allow_order", "phase", "sale", "draw", "move", "redeem",
 )  # fmt: skip
 STORE_ERRORS: Final[Mapping[str, int]] = _counts.row(*STORE_CALLS)
 COMMANDS: Final[Mapping[str, int]] = _counts.row("complete", "revoke", "extend", "sold-out", "stock", "junk")

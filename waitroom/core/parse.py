@@ -127,6 +127,16 @@ def parse_number(value: object) -> object:
     return number
 
 
+def parse_share(text: object) -> object:
+    """`20%` or `0.2` → 0.2."""
+    if not isinstance(text, str):
+        return text
+    found = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)\s*", text)
+    if found is None:
+        raise ValueError("is not a share; write it like 20%")
+    return float(found[1]) / (100 if found[2] else 1)
+
+
 def parse_language(value: object) -> object:
     """A language of ours; None for unset."""
     if not isinstance(value, str):

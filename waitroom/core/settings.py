@@ -45,6 +45,7 @@ from waitroom.core.parse import (
     parse_number,
     parse_rate,
     parse_secrets,
+    parse_share,
     parse_size_bytes,
     parse_switch,
     parse_token,
@@ -81,7 +82,12 @@ PROCESS_WIDE = frozenset(
     )
 )
 """Settings of the whole gateway, which no single room can have."""
-OWN_OF_A_ROOM = frozenset(("guard", "rate", "burst", "max_active"))
+OWN_OF_A_ROOM = frozenset(
+    (
+        *("guard", "rate", "burst", "max_active", "invite_share", "invite_only"),
+        *("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "draw_source"),
+    )
+)
 """What a further room does not take from above: its line is its own, and where it says nothing the defaults hold."""
 
 
@@ -214,6 +220,12 @@ class Settings(BaseModel):
         "Where the note of the draw will come from, like a lottery's result of that day: named when the lobby opens; "
         "the opening waits for `waitroom draw --note`. Without it no note is used.",
     )
+    invite_share: Annotated[float, BeforeValidator(parse_share), between(0, 0.9)] = setting(
+        "0", "The part of the rate that is for people with an invite, like `20%`; `0` is no invites."
+    )
+    invite_only: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+        "0", "Let in nobody without an invite: `1`, or `0`."
+    )
 
     order_routes: Annotated[str, AfterValidator(check_routes)] = setting(
         "",
@@ -342,7 +354,8 @@ class Settings(BaseModel):
 
     @property
     def burst_now(self) -> float:
-        return self.burst if self.burst is not None else max(1.0, self.rate.per_s)
+        least = 2.0 if self.invite_share and not self.invite_only else 1.0
+        return self.burst if self.burst is not None else max(least, self.rate.per_s)
 
     def disagreements(self) -> Iterator[str]:
         """What no single field can see, as sentences."""
@@ -368,6 +381,11 @@ class Settings(BaseModel):
             yield (
                 f"WAITROOM_WAITING_STATUS ({self.waiting_status}) is a yes to a proxy that asks "
                 "(WAITROOM_FORWARD_AUTH); set it to 503 or 429"
+            )
+        if self.invite_share and not self.invite_only and self.burst_now < 2:
+            yield (
+                f"WAITROOM_BURST ({self.burst_now:g}) is too small for WAITROOM_INVITE_SHARE: it is split between two "
+                "lines, and each needs 1; set it to 2 or more"
             )
         if 0 < self.session_max < self.session_idle:
             yield (

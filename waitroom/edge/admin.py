@@ -96,7 +96,9 @@ class Admin:
     def __init__(self, settings: Settings, rooms: Sequence[Room], reports: Callable[[], list[Report]]) -> None:
         self.settings = settings
         every = settings.every_room
-        self.tended = {each.room: Tended(each, room, Watch(room)) for each, room in zip(every, rooms, strict=True)}
+        self.tended = {
+            each.room: Tended(each, room, Watch(room, each.room)) for each, room in zip(every, rooms, strict=True)
+        }
         self.reports = reports
         self._bearer = Bearer(settings.admin_token)
         self._own_name = settings.admin_listen.host if settings.admin_listen is not None else ""

@@ -57,12 +57,13 @@ class Found(NamedTuple):
 class Cookies:
     """The cookies of one room. Whether the browser speaks https is the request's matter: `secure`."""
 
-    def __init__(self, room: str, cookie_domain: str | None = None) -> None:
+    def __init__(self, room: str, cookie_domain: str | None = None, *, ticket: bytes = CookieKind.TICKET.value) -> None:
+        """`ticket` ends the name of the ticket's cookie: each line of a room has its own."""
         domain = f"; Domain={cookie_domain}".encode() if cookie_domain else b""
         prefix = b"__Secure-" if cookie_domain else b"__Host-"
         self._names: dict[tuple[CookieKind, bool], bytes] = {}
         for kind in CookieKind:
-            plain = b"waitroom_%b_%b" % (room.encode(), kind.value)
+            plain = b"waitroom_%b_%b" % (room.encode(), ticket if kind is CookieKind.TICKET else kind.value)
             self._names[kind, False] = plain
             self._names[kind, True] = prefix + plain
         self._starts = {

@@ -78,8 +78,8 @@ class Entrance:
 
     @property
     def gives_numbers(self) -> bool:
-        """Not before a sale's lobby, and not after the sale."""
-        return self.line.phase() in NUMBERING
+        """Not before a sale's lobby, not after the sale, and not where only people with an invite come in."""
+        return self.line.phase() in NUMBERING and not self.line.settings.invite_only
 
     def enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
         """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""

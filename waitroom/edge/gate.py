@@ -249,6 +249,8 @@ class Gate:
     # Into the line
 
     def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> Awaitable[None]:
+        if self.settings.invite_only:
+            return request.answer(self.problems.invited_only(request.asked()))
         may_come_on_the_spot = self.entrance.may_come_on_the_spot(request.client)
         newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, may_come_on_the_spot)
         if not may_take_number and not may_come_on_the_spot:

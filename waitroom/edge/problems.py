@@ -74,6 +74,7 @@ Kind = Literal[
     "in-line", "nothing-sent", "store-away", "retry", "no-cookies",
     "link-over", "no-place",
     "bad-request", "forbidden", "not-found", "method-not-allowed",
+    "invited-only", "invite-void", "invite-used", "invite-early",
 ]  # fmt: skip
 
 TEXTS: Final[Mapping[Kind, Text]] = {
@@ -119,7 +120,28 @@ TEXTS: Final[Mapping[Kind, Text]] = {
     "method-not-allowed": Text(
         405, N_("This does not work here"), N_("The address does not take this kind of request.")
     ),
+    "invited-only": Text(
+        403, N_("By invitation only"), N_("Only people with an invite come in here. If you have one, open its link.")
+    ),
+    "invite-void": Text(
+        403,
+        N_("This invite does not count"),
+        N_("It has run out, was taken back, or its address is not complete. Ask whoever sent it to you."),
+    ),
+    "invite-used": Text(
+        403,
+        N_("This invite has been used"),
+        N_("It counts for whoever used it first. If that was you, open the shop in the browser you used."),
+    ),
+    "invite-early": Text(
+        403, N_("It is too early for this invite"), N_("It counts once the sale has opened. Keep the link until then.")
+    ),
 }
+INVITE: Final = (
+    N_("You are invited"),
+    N_("This invite gives you a place in a line of its own. It will count for this browser alone."),
+    N_("Use the invite"),
+)
 
 KEPT: Final = N_("Nothing is wrong on your side, and you keep your place in the shop.")
 ORIGIN_TEXTS: Final[Mapping[OriginFault, tuple[str, str]]] = {
@@ -158,6 +180,7 @@ class Problems:
         for kind in self._texts:
             self._document(kind, pages.languages.default)
         self._document("frame", pages.languages.default)
+        self._invites: dict[str, Document] = {}
 
     def _document(self, kind: str, language: Language) -> Document:
         """The page of a kind; `frame` is the one for other pages' frames."""
@@ -222,6 +245,28 @@ class Problems:
     def no_place(self, asked: Asked) -> Answer:
         """A place was to be taken along, and there is none."""
         return self._either(asked, "no-place", href="/", action=N_("Back to the shop"))
+
+    # Of those with an invite
+
+    def invite(self, asked: Asked, token: str) -> Answer:
+        """The page with the button: what opens a link before a person does presses none."""
+        language = self._language(asked)
+        document = self._invites.get(language.tag)
+        if document is None:
+            title, detail, action = map(language.say, INVITE)
+            document = self._invites[language.tag] = self._pages.templates.compile(
+                "invite.html",
+                {**self._pages.common(language), "title": title, "detail": detail, "action": action},
+                visitor=frozenset(("token",)),
+                headers=(language.header,),
+            )
+        return Answer(200, *document.answer({b"token": escape(token).encode()}, gzip=asked.gzip))
+
+    def no_invite(self, asked: Asked, kind: Literal["void", "used", "early"], *, href: str) -> Answer:
+        return self._either(asked, f"invite-{kind}", href=href, action=N_("Back to the shop"))
+
+    def invited_only(self, asked: Asked) -> Answer:
+        return self._either(asked, "invited-only", href="", action=N_("Try again"))
 
     # Of the shop's
 

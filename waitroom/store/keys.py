@@ -1,6 +1,7 @@
 """The names of a room's keys: the one place that builds them.
 
-All share the hash tag of the room, so that they live on one node of a cluster.
+All share the hash tag of the room, so that they live on one node of a cluster. `…` is `waitroom:{<room>}`, and of the
+line of the invited `waitroom:{<room>}:invited`.
 
 key                              type     what
 …:state                          hash     the room: generation, counters, meter, limits, phase; never expires
@@ -28,26 +29,45 @@ key                              type     what
 …:orders:<owner>                 hash     of one visitor: attempt → record; =<digest> → the last attempt at that order;
                                           !<attempt> → until when it may be sent again (ms); `order_keep` after the last
 …:outcome:<outcome>              zset     attempts with that outcome; `order_keep` after the last one
+…:invite:<batch>-<serial>        hash     visitor → generation and number that the invite gave; until it expires
+…:batch:<batch>                  hash     what `waitroom invite` made: count, uses, expires, who; `revoked`,
+                                          `revoked:<serial>`; a day longer than its invites
 …:log                            stream   what operators did, and recoveries (at most about 1,000); never expires
 """
 
 
 class Keys:
-    """Key names of one room. Those that depend on a generation take it as an argument."""
+    """Key names of one line of a room, the first one, or `invited` for those with an invite. Those that depend on a
+    generation take it as an argument. What is the room's, and not one line's, has the same name in both: seats, passes
+    ended, orders, invites, the log.
+    """
 
-    __slots__ = ("active", "ended", "findings", "init", "lease", "log", "prefix", "shadow", "state", "workers")
+    __slots__ = (
+        "active",
+        "ended",
+        "findings",
+        "init",
+        "lease",
+        "log",
+        "of_room",
+        "prefix",
+        "shadow",
+        "state",
+        "workers",
+    )
 
-    def __init__(self, room: str) -> None:
-        self.prefix = prefix = f"waitroom:{{{room}}}:"
+    def __init__(self, room: str, line: str = "") -> None:
+        self.of_room = of_room = f"waitroom:{{{room}}}:"
+        self.prefix = prefix = f"{of_room}{line}:" if line else of_room
+        self.active = of_room + "active"
+        self.ended = of_room + "ended"
+        self.findings = of_room + "findings"
+        self.shadow = of_room + "shadow"
+        self.log = of_room + "log"
         self.state = prefix + "state"
-        self.active = prefix + "active"
-        self.ended = prefix + "ended"
-        self.findings = prefix + "findings"
-        self.shadow = prefix + "shadow"
         self.lease = prefix + "lease"
         self.init = prefix + "init"
         self.workers = prefix + "workers"
-        self.log = prefix + "log"
 
     def beat(self, generation: str, space: str, epoch: int, chunk: int) -> str:
         return f"{self.prefix}beat:{generation}:{space}:{epoch}:{chunk}"
@@ -78,7 +98,13 @@ class Keys:
         return f"{self.prefix}scratch:{worker}"
 
     def orders(self, owner: str) -> str:
-        return f"{self.prefix}orders:{owner}"
+        return f"{self.of_room}orders:{owner}"
 
     def outcome(self, outcome: str) -> str:
-        return f"{self.prefix}outcome:{outcome}"
+        return f"{self.of_room}outcome:{outcome}"
+
+    def invite(self, id_: str) -> str:
+        return f"{self.of_room}invite:{id_}"
+
+    def batch(self, batch: str) -> str:
+        return f"{self.of_room}batch:{batch}"

@@ -18,8 +18,9 @@ import structlog
 from waitroom.core.commands import LONGEST_EXTENSION_MS
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import STORE_TIME, observe
+from waitroom.core.invites import SPLIT, fields_of, invited_part
 from waitroom.core.meter import Limits
-from waitroom.core.model import Snapshot, write_limits
+from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
 from waitroom.core.schedule import NO_SALE, Phase, Sale
@@ -306,8 +307,8 @@ class Line:
                 log.warning("store_adopted", room=self.settings.room)
             else:
                 wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
-                limits, sale = limits_of(self.settings), self.selling.first_fields()
-                if await self.room.create(limits, sale, wait_ms=wait_ms) == "ok":
+                limits, more = limits_of(self.settings), self.selling.first_fields()
+                if await self.room.create(limits, {**more, **self.first_fields()}, wait_ms=wait_ms) == "ok":
                     log.info("room_created", room=self.settings.room)
             # Not away: whoever comes now waits a moment for the room instead of being sent off.
             self._hear(time.monotonic())
@@ -328,6 +329,10 @@ class Line:
                     for what in [what for what, times in told.items() if not times]:
                         del told[what]
 
+    def first_fields(self) -> dict[str, str]:
+        """The limits of the environment, as a room that is made now has them."""
+        return fields_of(limits_of(self.settings), invited_part(self.settings))
+
     async def _apply_environment(self) -> None:
         """At a worker's start: the environment's limits, if they are not the ones last put in force from there.
 
@@ -341,7 +346,9 @@ class Line:
             return
         if self.snapshot is not None and not await self.selling.apply_environment(self.snapshot):
             return
-        fields = write_limits(limits_of(self.settings))
+        fields = self.first_fields()
+        if self.snapshot is not None and self.snapshot.state.fields.get(SPLIT):
+            fields = {SPLIT: "", **fields}
         change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
         self._environment_hole = hole
         if change.applied and change.before != change.after:

@@ -1,12 +1,15 @@
 """What operators do to a room: looked at first, said in sentences, then done; the same for commands and the API."""
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from waitroom.core.changes import Situation, Wanted, effects, people
+from waitroom.core.changes import Misused, Situation, Wanted, effects, people
 from waitroom.core.errors import StoreUnavailable, WaitroomError
+from waitroom.core.invites import fields_of, is_too_small, limits_of_invited, read_split
 from waitroom.core.model import State, write_limits
 from waitroom.core.sale_changes import GOODS, plan_sale
 from waitroom.core.settings import Settings
+from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview
 from waitroom.store.room import AdoptNeeded, GenerationGone, Room
 from waitroom.store.sale import ANY, change_sale
@@ -26,8 +29,13 @@ class Plan:
 
     effects: tuple[str, ...]
     fields: dict[str, str]
-    state: State
+    found: Overview
+    room: str
     sale: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State:
+        return self.found.state
 
     @property
     def changes(self) -> dict[str, str]:
@@ -36,7 +44,7 @@ class Plan:
 
 async def look(room: Room, name: str) -> Overview:
     """The room now. Raises NoRoom and StoreUnavailable."""
-    found = await overview(room)
+    found = await overview(room, name)
     if found is None:
         raise NoRoom(f"There is no room {name!r} in this Redis yet: the first gateway that runs makes it.")
     return found
@@ -49,13 +57,19 @@ async def plan_change(room: Room, name: str, wanted: Wanted) -> Plan:
     found = await look(room, name)
     before = Situation(found.limits, found.message, found.waiting, found.inside)
     after = wanted.applied_to(before)
-    old, new = write_limits(before.limits), write_limits(after.limits)
+    split = read_split(found.state.fields, found.state.limits)
+    part = 0.0 if split is None else split.part
+    if is_too_small(after.limits, part):
+        if "burst" in wanted.given:
+            raise Misused("burst has to be 2 or more here: it is split with the line of those with an invite")
+        after = replace(after, limits=replace(after.limits, burst=2.0))
+    old, new = fields_of(before.limits, part), fields_of(after.limits, part)
     fields = {field: text for field, text in new.items() if old[field] != text}
     if after.message != before.message:
         fields["message"] = after.message
     sale = plan_sale(found.state.sale, wanted.given, now_ms=found.now_ms, waiting=found.waiting)
     said = (*(effects(before, after) if fields else ()), *sale.effects)
-    return Plan((*shadow_effects(found), *(said or (NOTHING,))), fields, found.state, sale.fields)
+    return Plan((*shadow_effects(found), *(said or (NOTHING,))), fields, found, name, sale.fields)
 
 
 def shadow_effects(found: Overview) -> tuple[str, ...]:
@@ -76,7 +90,13 @@ async def change(room: Room, plan: Plan, *, by: str) -> None:
         phase = (plan.state.sale.latched or "") if plan.sale.keys() - GOODS else ANY
         await change_sale(room, plan.sale, by=by, generation=plan.state.generation, phase=phase)
     if plan.fields:
-        await room.configure(plan.fields, by=by, generation=plan.state.generation)
+        done = await room.configure(plan.fields, by=by, generation=plan.state.generation)
+        if plan.found.invited is not None:
+            # In this order, which the workers count on who mend what is lost between the two (InvitedLine).
+            fields = {**plan.state.fields, **plan.fields}
+            wanted = limits_of_invited(fields, done.after, plan.state.sale.latched)
+            with suppress(AdoptNeeded):
+                await invited_of(room, plan.room).configure(write_limits(wanted), by=by)
 
 
 async def plan_reset(room: Room, name: str) -> Plan:
@@ -87,12 +107,16 @@ async def plan_reset(room: Room, name: str) -> Plan:
         "and new numbers are taken with the next page.",
         f"Whoever is inside stays inside ({people(found.inside)}).",
     )
-    return Plan(said, {}, found.state)
+    return Plan(said, {}, found, name)
 
 
 async def reset(room: Room, plan: Plan, settings: Settings, *, by: str) -> str:
     """Start a new run of the room; its generation. Raises like `change`."""
-    return await room.reset(plan.state, by=by, keep_ms=settings.turn_held + settings.claim_repeat)
+    keep_ms = settings.turn_held + settings.claim_repeat
+    generation = await room.reset(plan.state, by=by, keep_ms=keep_ms)
+    if plan.found.invited is not None:
+        await invited_of(room, settings.room).reset(plan.found.invited.state, by=by, keep_ms=keep_ms)
+    return generation
 
 
 def explain(error: WaitroomError, *, redis: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from waitroom.core.changes import rate_text
 from waitroom.core.estimate import admitted_per_s
+from waitroom.core.invites import SPLIT, read_split, whole_of
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
 from waitroom.core.orders import Outcome
@@ -17,6 +18,7 @@ from waitroom.core.shadow import NONE, Shadowed, read_shadowed
 from waitroom.core.table import EMPTY, decode
 from waitroom.core.times import iso_utc
 from waitroom.store.client import store_errors
+from waitroom.store.invites import invited_of
 from waitroom.store.room import IN_SHADOW, Room
 
 WORKER_MS = 5_000
@@ -39,6 +41,8 @@ class Overview:
     admitted_per_min: float
     estimates: Tally
     findings: tuple[tuple[str, int], ...]
+    invited: "Overview | None" = None
+    """The line of those with an invite, in a room that has one."""
     in_shadow: int = 0
     shadowed: Shadowed = NONE
     orders: Mapping[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
@@ -56,15 +60,23 @@ class Overview:
 
     @property
     def limits(self) -> Limits:
-        return self.state.limits
+        """Those of the room, over both lines if there are two."""
+        return whole_of(self.state.fields, self.state.limits)
+
+    @property
+    def admitted(self) -> int:
+        """Since the room was made, over both lines."""
+        return self.state.admitted + (self.invited.state.admitted if self.invited is not None else 0)
 
     @property
     def message(self) -> str:
         return self.state.message
 
 
-async def overview(room: Room) -> Overview | None:
-    """The room now; None where this Redis has no such room. Raises StoreUnavailable."""
+async def overview(room: Room, name: str = "") -> Overview | None:
+    """The room now; None where this Redis has no such room. With its `name` also the line of the invited, if there is
+    one. Raises StoreUnavailable.
+    """
     client, keys = cast(Any, room.client), room.keys
     with store_errors("overview"):
         seconds, micros = await client.time()
@@ -82,6 +94,7 @@ async def overview(room: Room) -> Overview | None:
             client.hgetall(keys.shadow),
             *(client.zcard(keys.outcome(outcome)) for outcome in Outcome),
         )
+    invited = await overview(invited_of(room, name)) if name and state.fields.get(SPLIT) else None
     table = decode(blob) if blob else EMPTY
     ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
     return Overview(
@@ -94,6 +107,7 @@ async def overview(room: Room) -> Overview | None:
         findings=tuple(sorted(((k.decode(), int(v)) for k, v in findings.items()), key=lambda found: -found[1])),
         admitted_per_min=admitted_per_s(table.facts.moves, now_ms) * 60,
         estimates=table.facts.tally,
+        invited=invited,
         in_shadow=sum(name.endswith(b":" + IN_SHADOW.encode()) for name in workers),
         shadowed=read_shadowed({name.decode(): int(times) for name, times in shadowed.items()}),
         orders=dict(zip(Outcome, orders, strict=True)),
@@ -117,6 +131,19 @@ def iso_time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
+def invited_facts(found: Overview, invited: Overview) -> dict[str, Any]:
+    split = read_split(found.state.fields, found.state.limits)
+    return {
+        "share": split.part if split is not None else 0,
+        "waiting": invited.waiting,
+        "at_the_door": invited.door,
+        "admitted": invited.state.admitted,
+        "admitted_per_min": round(invited.admitted_per_min, 1),
+        "issued": invited.state.issued,
+        "front": invited.state.front,
+    }
+
+
 def facts(room: str, found: Overview) -> dict[str, Any]:
     """The room for programs: `waitroom status --json` and `GET /api/room`. Names stay."""
     state, limits = found.state, found.limits
@@ -127,7 +154,7 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "waiting": found.waiting,
         "at_the_door": found.door,
         "inside": found.inside,
-        "admitted": state.admitted,
+        "admitted": found.admitted,
         "admitted_per_min": round(found.admitted_per_min, 1),
         "rate": rate_text(limits),
         "burst": limits.burst,
@@ -136,6 +163,7 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "front": state.front,
         "generation": state.generation,
         "workers": found.workers,
+        "invited": None if found.invited is None else invited_facts(found, found.invited),
         "estimates": found.estimates._asdict(),
         "findings": dict(found.findings),
         "shadow": {"workers": found.in_shadow, "would_have_waited": found.shadowed.facts()},

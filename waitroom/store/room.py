@@ -119,15 +119,17 @@ def pairs(flat: Sequence[bytes]) -> dict[str, str]:
 class Room:
     """One room in one Redis. A verb that cannot be done raises StoreUnavailable, AdoptNeeded or GenerationGone."""
 
-    def __init__(self, client: Client, name: str, counts: list[int] | None = None) -> None:
+    def __init__(self, client: Client, name: str, counts: list[int] | None = None, *, line: str = "") -> None:
         self.client = client
-        self.keys = Keys(name)
+        self.keys = Keys(name, line)
         self.counts = Figures().counts if counts is None else counts
 
     @classmethod
-    def connect(cls, url: str, name: str, counts: list[int] | None = None) -> "Room":
-        """Makes no connection yet. Calls and errors are counted into `counts` (waitroom.core.figures)."""
-        return cls(connect(url), name, counts)
+    def connect(cls, url: str, name: str, counts: list[int] | None = None, *, line: str = "") -> "Room":
+        """Makes no connection yet. Calls and errors are counted into `counts` (waitroom.core.figures). `line` is as in
+        `Keys`.
+        """
+        return cls(connect(url), name, counts, line=line)
 
     async def run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
         """One script call, counted. Raises StoreUnavailable."""

@@ -11,8 +11,8 @@ KEPT_S = 10.0
 
 
 class Watch:
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, room: Room, name: str = "") -> None:
+        self._room, self._name = room, name
         self._found: Overview | None = None
         self._found_at = self._asked_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -31,7 +31,7 @@ class Watch:
 
     async def _read(self) -> None:
         try:
-            self._found = await overview(self._room)
+            self._found = await overview(self._room, self._name)
             self._found_at = time.monotonic()
         except StoreUnavailable:
             pass

@@ -1,0 +1,139 @@
+"""Invites in a real Redis: as many numbers as uses, whoever asks at once; one line beside the other, seats shared."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.store.room_support import START_S, TestRoom, room_in
+from waitroom.core.invites import Invite
+from waitroom.core.meter import Limits
+from waitroom.store.invites import INVITED, Redeemed, invited_of, note_batch, redeem, revoke
+from waitroom.store.room import Claimant, Renewal
+
+LIMITS = Limits(10.0, 5.0)
+EXPIRES_MS = (START_S + 3600) * 1000
+
+
+def invite(serial: int = 1, *, uses: int = 1) -> Invite:
+    return Invite("batch1", serial, uses, False, EXPIRES_MS)
+
+
+def visitor() -> str:
+    return secrets.token_hex(16)
+
+
+@asynccontextmanager
+async def two_lines(url: str, limits: Limits = LIMITS) -> AsyncIterator[tuple[TestRoom, TestRoom]]:
+    """A room's first line, and that of the invited."""
+    async with room_in(url, limits) as first:
+        name = first.room.keys.prefix[len("waitroom:{") : -2]
+        beside = invited_of(first.room, name)
+        assert beside.keys.prefix.endswith(f":{INVITED}:")
+        assert await beside.create(limits, wait_ms=0) == "ok"
+        invited = TestRoom(beside, first.clock)
+        await invited.sync()
+        yield first, invited
+
+
+async def test_of_many_at_once_as_many_get_a_number_as_the_invite_has_uses(redis_url: str) -> None:
+    async with two_lines(redis_url) as (first, invited):
+        asked = await asyncio.gather(*(redeem(invited.room, invite(uses=3), visitor(), held=None) for _ in range(100)))
+
+        given = [one for one in asked if isinstance(one, Redeemed)]
+        assert sorted(one.number for one in given) == [0, 1, 2]
+        assert asked.count("used") == 97
+        assert ((await invited.sync()).state.issued, (await first.sync()).state.issued) == (3, 0)
+
+
+async def test_a_browser_that_repeats_has_one_number_also_at_the_same_time(redis_url: str) -> None:
+    async with two_lines(redis_url) as (_, invited):
+        guest = visitor()
+
+        asked = await asyncio.gather(*(redeem(invited.room, invite(), guest, held=None) for _ in range(50)))
+
+        assert set(asked) == {Redeemed(invited.generation, 0)}
+        assert (await invited.sync()).state.issued == 1
+        assert await redeem(invited.room, invite(), visitor(), held=None) == "used"
+
+
+async def test_a_turn_that_lapsed_untaken_can_be_had_again_once_and_a_taken_one_not(redis_url: str) -> None:
+    async with two_lines(redis_url) as (_, invited):
+        taker, sleeper = visitor(), visitor()
+        assert await redeem(invited.room, invite(1), taker, held=None) == Redeemed(invited.generation, 0)
+        assert await redeem(invited.room, invite(2), sleeper, held=None) == Redeemed(invited.generation, 1)
+        await invited.beat(0, 1)
+        await invited.move_front(2)
+        (claimed,) = await invited.claim(0, visitor=taker)
+        assert claimed.outcome == "admit"
+        await invited.move_front(2, lapsed=2)
+
+        held = (invited.generation, 1)
+        again = await asyncio.gather(*(redeem(invited.room, invite(2), sleeper, held=held) for _ in range(20)))
+
+        assert set(again) == {Redeemed(invited.generation, 2)}
+        assert await redeem(invited.room, invite(1), taker, held=(invited.generation, 0)) == "used"
+        # Who says another number than the one that was given, or none, is not believed.
+        third = visitor()
+        await redeem(invited.room, invite(3), third, held=None)
+        await invited.beat(2, 3)
+        await invited.move_front(4, lapsed=4)
+        assert await redeem(invited.room, invite(3), third, held=None) == "used"
+        assert await redeem(invited.room, invite(3), third, held=(invited.generation, 0)) == "used"
+
+
+async def test_after_a_reset_a_browser_that_used_an_invite_gets_a_new_number(redis_url: str) -> None:
+    async with two_lines(redis_url) as (_, invited):
+        guest = visitor()
+        await redeem(invited.room, invite(), guest, held=None)
+        await invited.room.reset(invited.state, by="a test", keep_ms=1000)
+        await invited.sync(generation="")
+
+        assert await redeem(invited.room, invite(), guest, held=None) == Redeemed(invited.generation, 0)
+        assert await redeem(invited.room, invite(), visitor(), held=None) == "used"
+
+
+async def test_an_invite_ends_with_its_time_and_when_it_or_its_batch_is_taken_back(redis_url: str) -> None:
+    async with two_lines(redis_url) as (first, invited):
+        await note_batch(first.room, "batch1", {"count": "9"}, expires_ms=EXPIRES_MS)
+        assert await revoke(first.room, "batch1", 1, by="a test") == {"count": "9"}
+        assert await revoke(first.room, "nobody", None, by="a test") is None
+
+        assert await redeem(invited.room, invite(1), visitor(), held=None) == "revoked"
+        assert isinstance(await redeem(invited.room, invite(2), visitor(), held=None), Redeemed)
+        await revoke(first.room, "batch1", None, by="a test")
+        assert await redeem(invited.room, invite(3), visitor(), held=None) == "revoked"
+        await first.clock.set(EXPIRES_MS * 1000)
+        assert await redeem(invited.room, invite(4)._replace(batch="batch2"), visitor(), held=None) == "expired"
+        for key in ("batch:batch1", "invite:batch1-2"):
+            left_ms = await first.redis.pttl(first.room.keys.of_room + key)
+            assert left_ms > 0, "nothing of an invite is kept for ever"
+
+
+async def test_both_lines_count_the_same_seats(redis_url: str) -> None:
+    """P2 over both."""
+    async with two_lines(redis_url, Limits(1000.0, 100.0, max_active=30)) as (first, invited):
+        for serial in range(40):
+            await redeem(invited.room, invite(serial), f"{serial:032x}", held=None)
+        await first.enter(40)
+        for line in (first, invited):
+            await line.sync()
+            await line.beat(*range(40))
+            await line.move_front(40)
+
+        claims = []
+        for place in range(40):
+            claims += [first.claim(place), invited.room.claim(
+                invited.generation, [Claimant(place, f"{place:032x}")], call_id=secrets.token_hex(8),
+                seat_ms=600_000, repeat_ms=120_000, now_ms=first.clock.now_ms,
+            )]  # fmt: skip
+        outcomes = [one.outcome for answer in await asyncio.gather(*claims) for one in answer]
+
+        assert outcomes.count("admit") == 30
+        assert (await first.sync()).seats == (await invited.sync()).seats == 30
+        # A seat given back by one line is free for the other.
+        (member, *_) = await first.redis.zrange(first.room.keys.active, 0, 0)
+        generation, place = member.decode().split(":")
+        await first.sync(renewals=[Renewal(generation, int(place), 0)])
+        assert (await invited.sync()).seats == 29
+        assert member in invited.snapshot.ended if invited.snapshot is not None else False

@@ -1,0 +1,60 @@
+"""The line of people with an invite: the second line of a room, which goes by the limits and the phases of the first.
+
+Its state, numbers, front, meter and door are its own; seats and ended passes are the room's. Numbers come from redeemed
+invites alone (`store/lua/redeem.lua`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from waitroom.core.invites import limits_of_invited
+from waitroom.core.model import write_limits
+from waitroom.core.settings import Settings
+from waitroom.store.line import Line
+from waitroom.store.room import Room
+
+log = structlog.get_logger()
+
+
+class InvitedLine(Line):
+    """As one worker sees it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        room: Room,
+        first: Line,
+        *,
+        key_ids: Sequence[str] = (),
+        fresh_store: bool = False,
+    ) -> None:
+        """`settings` are the room's. Without a sale: this line is moved by the first one's phases."""
+        alone = settings.model_copy(update={"opens_at": None, "closes_at": None})
+        super().__init__(alone, room, key_ids=key_ids, fresh_store=fresh_store)
+        self.first = first
+
+    def first_fields(self) -> dict[str, str]:
+        """On hold until the first line is known: an operator may have changed its limits."""
+        return write_limits(replace(self.limits, hold=True))
+
+    async def _apply_environment(self) -> None:
+        """The environment's limits are the first line's matter."""
+
+    async def _sync(self, *, last: bool = False) -> None:
+        if not last:
+            await self._follow()
+        await super()._sync(last=last)
+
+    async def _follow(self) -> None:
+        """Go by the first line, where an operator or the clock changed it. Commands change both lines, the first one
+        first. So what was seen of it *after* this one was looked at is the newer word, and never an older one.
+        """
+        first, mine = self.first.snapshot, self.snapshot
+        if first is None or mine is None or first.now_ms <= mine.now_ms:
+            return
+        wanted = limits_of_invited(first.state.fields, first.state.limits, self.first.phase())
+        if (wanted, first.state.message) != (mine.state.limits, mine.state.message):
+            await self.room.configure({**write_limits(wanted), "message": first.state.message}, by="the first line")
+            log.info("limits_changed", room=self.settings.room, by="the first line")

@@ -1,0 +1,74 @@
+"""Invites in Redis: redeemed for a number in the line of the invited, and revoked.
+
+What a link says is signed; here stands who used it. If Redis loses all its data, that is forgotten, and so is what was
+revoked: each link works again as often as at first, until it expires. Who redeemed one keeps the place (`adopt`).
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, cast
+
+from waitroom.core.invites import Invite
+from waitroom.core.presence import chunk_of
+from waitroom.store.client import store_errors
+from waitroom.store.room import Room, checked
+from waitroom.store.scripts import Value
+
+INVITED: Final = "invited"
+"""The line of people with an invite, as `Keys` names it."""
+DAY_MS: Final = 86_400_000
+
+Refusal = Literal["expired", "revoked", "used"]
+
+
+class Redeemed(NamedTuple):
+    """The number that a visitor has by an invite."""
+
+    generation: str
+    number: int
+
+
+def invited_of(room: Room, name: str) -> Room:
+    """The line of the invited, by the same connection."""
+    return Room(room.client, name, room.counts, line=INVITED)
+
+
+async def redeem(invited: Room, invite: Invite, visitor: str, *, held: tuple[str, int] | None) -> Redeemed | Refusal:
+    """One number for each visitor, at most `invite.uses` visitors, whoever asks at the same time. `held`: generation
+    and number of the ticket that the visitor has of this line. Raises StoreUnavailable and AdoptNeeded.
+    """
+    generation, number = held or ("none", 0)
+    keys = [invited.keys.state, invited.keys.invite(invite.id), invited.keys.batch(invite.batch)]
+    keys.append(invited.keys.claims(generation, chunk_of(number))[1])
+    args: list[Value] = ["", visitor, invite.uses, invite.expires_ms, invite.serial, "" if held is None else number]
+    reply = await invited.run("redeem", keys, args)
+    match reply[0]:
+        case b"expired" | b"revoked" | b"used":
+            return cast(Refusal, reply[0].decode())
+        case _:
+            given, number = checked(reply)
+            return Redeemed(given.decode(), int(number))
+
+
+async def note_batch(room: Room, batch: str, facts: Mapping[str, str], *, expires_ms: int) -> None:
+    """Remember that a batch of invites was made, so that it can be revoked. Raises StoreUnavailable."""
+    client, key = cast(Any, room.client), room.keys.batch(batch)
+    with store_errors("batch"):
+        await client.hset(key, mapping=dict(facts))
+        await client.pexpireat(key, expires_ms + DAY_MS)
+
+
+async def revoke(room: Room, batch: str, serial: int | None, *, by: str) -> dict[str, str] | None:
+    """Make an invite, or the whole batch without a `serial`, worth nothing; the batch as it was noted, None if there is
+    no such one. Raises StoreUnavailable.
+    """
+    client, key = cast(Any, room.client), room.keys.batch(batch)
+    with store_errors("revoke"):
+        noted: dict[bytes, bytes] = await client.hgetall(key)
+        if not noted:
+            return None
+        what = "revoked" if serial is None else f"revoked:{serial}"
+        await client.hset(key, what, str(int(time.time() * 1000)))
+        entry = {"event": "invites_revoked", "by": by, "batch": batch, **({} if serial is None else {"serial": serial})}
+        await client.xadd(room.keys.log, entry, maxlen=1000, approximate=True)
+    return {name.decode(): value.decode() for name, value in noted.items()}
