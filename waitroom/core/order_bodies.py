@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote_to_bytes
+
+from waitroom.core.targets import ESCAPE, unescape
 
 MOST_FIELDS: Final = 2_000
 LONGEST_BOUNDARY: Final = 70  # RFC 2046 §5.1.1
@@ -98,7 +99,7 @@ def read_form(body: bytes, ignored: Ignored) -> Body | None:
     for piece in pieces:
         if piece:
             name, _, value = piece.replace(b"+", b" ").partition(b"=")
-            fields.append(Field(unquote_to_bytes(name), unquote_to_bytes(value)))
+            fields.append(Field(ESCAPE.sub(unescape, name), ESCAPE.sub(unescape, value)))
     return Body(canonical_fields(b"form", fields, ignored), fields)
 
 
