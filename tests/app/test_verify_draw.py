@@ -99,6 +99,20 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     assert verify(str(tmp_path / "none.json")).exit_code == 2
 
 
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "draw-example.json"
+SPECIFICATION = (EXAMPLE.parent / "draw.md").read_text()
+
+
+def test_the_recorded_draw_is_what_it_is_said_to_be(tmp_path: Path) -> None:
+    number, place = re.findall(r"number (\d+) has place\s+(\d+)", SPECIFICATION)[0]
+
+    said = verify(str(EXAMPLE), "--number", number)
+
+    assert said.exit_code == 0
+    assert f"Number {number} has place {place}" in said.stdout
+    assert run_program(EXAMPLE.read_text(), int(number), tmp_path).stdout.strip() == place
+
+
 # The README's program.
 
 

@@ -38,7 +38,9 @@ GONE = 3
 
 
 class Run(NamedTuple):
-    """Polls a second: on average and at most, before the draw, in the lead, after the opening. Seconds, shares."""
+    """Polls a second: on average and at most, before the draw, in the lead, after the opening. Seconds, shares. `late`:
+    the share of people who came in more than two seconds after somebody of a later place.
+    """
 
     before: float
     before_most: int
@@ -51,6 +53,7 @@ class Run(NamedTuple):
     used_10s: float
     most_in_1s: int
     overtaken_s: float
+    late: float
     admitted: int
 
 
@@ -220,7 +223,7 @@ def summed_up(crowd: Crowd, polls: Counter[int], arrived: list[tuple[float, int]
     came += [(at - opens_s, place) for at, place in arrived]
     came.sort()
     times = [at for at, _ in came]
-    overtaken_s = max((at - then for at, place in came for then, later in came if later > place), default=0.0)
+    overtaken = [max((at - then for then, later in came if later > place), default=0.0) for at, place in came]
     return Run(
         before=sum(before) / len(before),
         before_most=max(before),
@@ -232,7 +235,8 @@ def summed_up(crowd: Crowd, polls: Counter[int], arrived: list[tuple[float, int]
         used_1s=sum(at < 1 for at in times) / (BURST + RATE),
         used_10s=sum(at < 10 for at in times) / (BURST + 10 * RATE),
         most_in_1s=most_in_window(times, 1.0),
-        overtaken_s=overtaken_s,
+        overtaken_s=max(overtaken),
+        late=sum(each > 2 for each in overtaken) / len(overtaken),
         admitted=len(times),
     )
 
@@ -257,7 +261,10 @@ def main() -> None:
         f"first inside after {middle.first_s:.2f} s; of the rate used in 1 s {middle.used_1s:.2f}, in 10 s "
         f"{middle.used_10s:.2f}"
     )
-    print(f"most in any second {middle.most_in_1s:.0f} of {BURST + RATE} allowed; overtaken {middle.overtaken_s:.2f} s")
+    print(
+        f"most in any second {middle.most_in_1s:.0f} of {BURST + RATE} allowed; overtaken by at most "
+        f"{middle.overtaken_s:.2f} s, by more than two {middle.late:.3f}"
+    )
 
 
 if __name__ == "__main__":
