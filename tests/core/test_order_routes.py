@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from waitroom.core.order_routes import MOST_ROUTES, Order, Route, read_routes
 from waitroom.core.orders import Outcome, Verdict
 
-README = Path(__file__).parents[2] / "README.md"
+CHECKOUT = Path(__file__).parents[2]
+WRITTEN = [(CHECKOUT / page).read_text() for page in ("README.md", "deploy/orders.md")]
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 JSON = (b"content-type", b"application/json")
 DJANGO = "POST /checkout/confirm key=form:basket_id success=location:/thanks/* reference=location:/thanks/*"
@@ -269,8 +270,8 @@ def test_all_faults_are_told_at_once() -> None:
     assert str(fault.value).count("has a fault in route") == 4
 
 
-@pytest.mark.parametrize("text", re.findall(r"WAITROOM_ORDER_ROUTES='(.+)'", README.read_text()))
-def test_the_routes_in_the_readme_can_be_read(text: str) -> None:
+@pytest.mark.parametrize("text", re.findall(r"WAITROOM_ORDER_ROUTES='(.+)'", "\n".join(WRITTEN)))
+def test_the_routes_in_the_documentation_can_be_read(text: str) -> None:
     assert read_routes(text).routes[0].keys
 
 

@@ -96,8 +96,10 @@ async def use_invites(room: Room) -> None:
 
 
 def rights() -> list[str]:
-    """The rules that the README gives the user, without the password's."""
-    (block,) = re.findall(r"ACL SETUSER waitroom on >password (.*?)```", (ROOT / "README.md").read_text(), re.S)
+    """The rules that `deploy/redis.md` gives the user, without the password's."""
+    (block,) = re.findall(
+        r"ACL SETUSER waitroom on >password (.*?)```", (ROOT / "deploy" / "redis.md").read_text(), re.S
+    )
     return [str(rule) for rule in block.split()]
 
 
