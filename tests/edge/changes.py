@@ -1,7 +1,8 @@
 """The table of changes, a second time: what may become of an exchange on its way, row by row.
 
-Written from the table of `deploy/changes.md` and not from the gateway's code. `to_shop` and `to_client` apply the rows that an
-exchange of the corpus names, and those of ALWAYS; whatever else the gateway changes is a difference, and a failure.
+Written from the table of `deploy/changes.md` and not from the gateway's code. `to_shop` and `to_client` apply the rows
+that an exchange of the corpus names, and those of ALWAYS; whatever else the gateway changes is a difference, and a
+failure.
 """
 
 import re
