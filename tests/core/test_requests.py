@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.requests import Headers, Kind, accepts_html, kind_of, wants_json
+from waitroom.core.requests import Headers, Kind, accepts_html, kind_of, qualities
 
 CHROME_ACCEPT = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML = (b"accept", CHROME_ACCEPT)
@@ -82,13 +82,14 @@ def test_each_request_has_its_kind(method: str, headers: Headers, kind: Kind) ->
 )
 def test_an_answer_takes_the_form_that_was_asked_for(accept: bytes, html: bool, json: bool) -> None:
     assert accepts_html([(b"accept", accept)]) is html
-    assert wants_json([(b"accept", accept)]) is json
+    asked_html, asked_json = qualities([(b"accept", accept)])
+    assert (asked_json > asked_html) is json
 
 
 def test_several_accept_fields_are_one_list() -> None:
     headers = [(b"accept", b"text/html;q=0.2"), (b"host", b"x"), (b"accept", b"application/json")]
 
-    assert wants_json(headers)
+    assert qualities(headers) == (0.2, 1.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"accept", b"upgrade", b"sec-fetch-dest"]), st.binary(max_size=30))))

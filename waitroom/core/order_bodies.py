@@ -21,7 +21,6 @@ from typing import Any, Final, NamedTuple
 from waitroom.core.targets import ESCAPE, unescape
 
 MOST_FIELDS: Final = 2_000
-LONGEST_BOUNDARY: Final = 70  # RFC 2046 §5.1.1
 KNOWN_IGNORED: Final[dict[str, tuple[str, ...]]] = {
     "Django, Flask": ("csrfmiddlewaretoken", "csrf_token"),
     "Rails": ("authenticity_token", "utf8"),
@@ -36,6 +35,7 @@ KNOWN_IGNORED: Final[dict[str, tuple[str, ...]]] = {
 }
 """What the word `known` in WAITROOM_ORDER_IGNORE stands for."""
 
+# At most 70 characters: RFC 2046 §5.1.1.
 BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"\r\n]{1,70})"|([^\s;",]{1,70}))', re.IGNORECASE)
 DISPOSITION = re.compile(rb"(?:^|\r\n)content-disposition:[ \t]*form-data\b([^\r\n]*)", re.IGNORECASE)
 PARAMETER = re.compile(rb';[ \t]*(name|filename|filename\*)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))', re.IGNORECASE)

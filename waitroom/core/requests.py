@@ -72,19 +72,13 @@ def accepts_html(headers: Headers) -> bool:
     return html > 0 and html >= json
 
 
-def wants_json(headers: Headers) -> bool:
-    """Whether JSON (or any `+json` type) is asked for by name and preferred to HTML."""
-    html, json = qualities(headers)
-    return json > html
-
-
 def asks_for_json(headers: Headers) -> bool:
     """Whether exactly `application/json` is asked for, and nothing else: what Cloudflare takes for an app."""
     return [value.strip().lower() for name, value in headers if name == b"accept"] == [b"application/json"]
 
 
 def qualities(headers: Headers) -> tuple[float, float]:
-    """The q-values (RFC 9110 §12.4.2) under which HTML and JSON are asked for by name; 0 if not, or refused."""
+    """The q-values (RFC 9110 §12.4.2) of HTML and of JSON (or any `+json` type) by name; 0 if not named, or refused."""
     return read_accept(b",".join([value for name, value in headers if name == b"accept"])[:ACCEPT_LIMIT_BYTES])
 
 

@@ -81,9 +81,6 @@ class Pass(NamedTuple):
     def is_valid(self, now_ms: int) -> bool:
         return self.valid_from_ms <= now_ms < self.end_ms
 
-    def has_ended(self, now_ms: int) -> bool:
-        return now_ms >= self.end_ms
-
     def lead_ms(self, now_ms: float) -> float:
         """How long until it is valid. Nothing, where that is further off than an admission is ever reserved: then the
         clock went back since it was signed, and its visitor was let in already.

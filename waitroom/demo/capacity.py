@@ -24,11 +24,6 @@ class Limits:
     page_s: float = 0.09
     order_s: float = 0.4
 
-    @property
-    def pages_per_s(self) -> float:
-        """What the shop serves at most when everybody only reads."""
-        return self.workers / (self.page_s * slowed(1.0))
-
 
 @dataclass(slots=True)
 class Load:
