@@ -31,6 +31,7 @@ rate = "unlimited"
 guard = "/products/one*"
 rate = "1/h"
 shop_name = "The Drop"
+order_routes = "POST /products/one/buy"
 """
 
 
@@ -132,6 +133,73 @@ async def test_no_spelling_of_a_path_is_a_way_around_a_room(redis_server: RedisS
             await run(gateway, "set", "rate=unlimited", "--room", "drop")
             await until_ok(lambda: new.open("//products/one"))
             assert {"waitroom_drop_pass", "waitroom_shop_pass"} <= new.cookies.keys()
+
+
+async def test_no_field_that_names_another_path_leads_from_one_room_into_another(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """P6: a shop that serves what X-Original-URL names would hand out the drop to whoever holds a pass of the rest."""
+    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+        with browsers(gateway, 1) as (visitor,):
+            await visitor.open("/")
+            for name in ("x-original-url", "x-rewrite-url", "X_Original_URL", "x-rewrite.url"):
+                asked = await ask(
+                    gateway, "GET", "/products/two", *cookies(visitor).items(), (name, "/products/one"), ("dnt", "1")
+                )
+                assert asked.status == 200
+                names = {each for each, _ in shop.arrivals[-1].headers}
+                assert "dnt" in names
+                assert name.lower() not in names
+
+
+async def test_a_cookie_of_the_first_of_two_rooms_keeps_an_answer_out_of_shared_caches(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """The shop lets a CDN keep the answer, and only the gate in front adds a pass to it: kept, it would be everybody's
+    pass. So the answer is private.
+    """
+    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+        kept = b"cache-control: public, s-maxage=600\r\nsurrogate-control: max-age=600\r\n"
+        shop.answers[AROUND[0]] = b"HTTP/1.1 200 OK\r\n" + kept + b"content-length: 2\r\n\r\nok"
+        with browsers(gateway, 1) as (visitor,):
+            await visitor.open("/")
+            await visitor.open("/")  # a pass of the wide room that is not due yet
+
+            got = await ask(gateway, "GET", AROUND[0], *cookies(visitor).items(), ("accept", "text/html"))
+
+            set_ = [value for name, value in got.headers if name == "set-cookie"]
+            assert [value.partition("=")[0] for value in set_] == ["waitroom_drop_pass"]
+            assert [value for name, value in got.headers if name == "cache-control"] == [
+                'private, no-cache="set-cookie"'
+            ]
+            assert "surrogate-control" not in dict(got.headers)
+
+
+async def test_an_order_of_a_further_room_is_asked_about_on_that_rooms_page(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """The shop fails, so nobody knows what came of the order; sent again, it leads to a page. The environment's room
+    has no orders: without the room in its address there would be nothing.
+    """
+    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+        shop.answers["/products/one/buy"] = b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"
+        with browsers(gateway, 1) as (visitor,):
+            await take_the_one_seat(gateway, visitor)
+            form = [*cookies(visitor).items(), ("accept", "text/html"), ("sec-fetch-site", "same-origin")]
+            form.append(("content-type", "application/x-www-form-urlencoded"))
+
+            async def post(target: str, body: bytes) -> Answer:
+                return await ask(gateway, "POST", target, *form, body=body)
+
+            first, again = [await post("/products/one/buy", b"basket=7") for _ in range(2)]
+            page = dict(again.headers)["location"]
+            asked = await ask(gateway, "GET", page, *form)
+            said = await post("/-/waitroom/orders/again?room=drop", page.partition("?")[2].encode())
+
+            assert (first.status, again.status) == (500, 303)
+            assert page.startswith("/-/waitroom/orders?room=drop&attempt=")
+            assert (asked.status, b'data-view="unsure"' in asked.body) == (200, True)
+            assert (said.status, dict(said.headers)["location"]) == (303, page.replace("again=ask", "again=said"))
 
 
 async def test_commands_and_the_admin_listener_know_every_room(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ Waitroom-*, in any such spelling                | dropped; ours are added: with 
                                                 | order Waitroom-Order-Attempt and, without its own, Idempotency-Key
 Cookie                                          | without ours (`cookies.strip`)
 Transfer_Encoding, Content_Length               | dropped
+X-Original-URL, X-Rewrite-URL                   | dropped without a pass, and always where there are several rooms
 
 to the client                                   | what happens
 ------------------------------------------------|-----------------------------------------------------------
@@ -144,6 +145,7 @@ class HeaderTable:
         self._origin_host = str(settings.origin).partition("://")[2].encode() or b"localhost"  # for HTTP/1.0
         self._via = {version: b"\r\nvia: %b %b\r\n" % (version.encode(), self.own_id) for version in ("1.0", "1.1")}
         self._answer_via = {version: (b"via", b"%b %b" % (version.encode(), self.own_id)) for version in ("1.0", "1.1")}
+        self._drops_rewrites = settings.named or bool(settings.rooms)
         self._request_acts: dict[bytes, Act] = {b"host": Act.HOST} if self._host else {}
         self._answer_acts: dict[bytes, Act] = {}
 
@@ -176,7 +178,7 @@ class HeaderTable:
             target = origin_form(target)
         parts = [method.encode(), b" ", target, b" HTTP/1.1"]
         for name, value in headers:
-            act = known.get(name) or self._learn(known, name, classify_request(name))
+            act = known.get(name) or self._learn(known, name, self._classify_request(name))
             if drop and plain(name) in drop:
                 continue
             if act is PASS:
@@ -280,6 +282,10 @@ class HeaderTable:
             place=ours.get(b"waitroom-place", b""),
             admitted_at=ours.get(b"waitroom-admitted-at", b""),
         )
+
+    def _classify_request(self, name: bytes) -> Act:
+        """Of several rooms the target alone says which one a request is in: nothing may name another path."""
+        return Act.DROP if self._drops_rewrites and plain(name) in REWRITES else classify_request(name)
 
     @staticmethod
     def _learn(known: dict[bytes, Act], name: bytes, act: Act) -> Act:

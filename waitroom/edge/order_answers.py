@@ -17,24 +17,30 @@ from datetime import UTC, datetime
 from typing import Final
 
 from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.paths import own_path
 from waitroom.core.requests import is_navigation
 from waitroom.edge.documents import VARY
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import see_other
 
-ORDERS: Final = "/-/waitroom/orders"
 AGAIN: Final = "Waitroom-Order-Again"
 RETRY_AFTER: Final = (b"retry-after", b"5")
 
 
-def answer_repeat(attempt: Attempt, request: Request, asks: bool) -> Answer:
+def page_of(attempt_id: str, room_query: str, again: str = "") -> Answer:
+    """To the page of one order, of its own room."""
+    asked = f"again={again}" if again else ""
+    return see_other(own_path("orders", room_query, f"attempt={attempt_id}", asked).encode())
+
+
+def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query: str) -> Answer:
     """A row of the table; `asks`: the order may be sent again if the visitor insists."""
     status, location = attempt.status or 0, attempt.location
     if attempt.outcome is Outcome.CONFIRMED and not asks and location is not None and 300 <= status < 400:
         return Answer(status, [(b"location", location.encode("latin-1")), NO_STORE, (b"content-length", b"0")], b"")
     if is_navigation(request.scope["headers"]):
-        return see_other(f"{ORDERS}?attempt={attempt.id}{'&again=ask' if asks else ''}".encode())
+        return page_of(attempt.id, room_query, "ask" if asks else "")
     facts: dict[str, object] = {
         "type": "urn:waitroom:problem:order-sent-before",
         "title": "This order was sent before",

@@ -35,12 +35,12 @@ from waitroom.core.tokens import Pass, derive
 from waitroom.edge.cookies import Header
 from waitroom.edge.detached import Upload, read_body
 from waitroom.edge.headers import origin_form
-from waitroom.edge.order_answers import AGAIN, ORDERS, answer_repeat
+from waitroom.edge.order_answers import AGAIN, answer_repeat, page_of
 from waitroom.edge.order_exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
 from waitroom.edge.passage import Passage
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
-from waitroom.edge.routes import read_form, see_other
+from waitroom.edge.routes import read_form
 from waitroom.store.attempts import Attempts
 from waitroom.store.orders import Found, is_id, new_id, owner_in, owner_of
 
@@ -98,7 +98,7 @@ class Orders:
         if not is_there:
             await request.answer(self.passage.problems.not_found(request.asked()))
         elif request.asked().html:
-            await request.answer(see_other(f"{ORDERS}?attempt={id_}&again=said".encode()))
+            await request.answer(page_of(id_, self.settings.room_query, "said"))
         else:
             await request.answer(Answer(204, [NO_STORE], b""))
 
@@ -171,18 +171,18 @@ class Orders:
                 case Repeat.ANSWER:
                     kept = self.exchanges.kept(last.id)
                     if kept is None:
-                        await self._tell(asked, answer_repeat(last, asked.request, False))
+                        await self._tell(asked, last, asks=False)
                     else:
                         await asked.request.answer(kept, REPLAYED)
                     return
                 case Repeat.ASK:
-                    await self._tell(asked, answer_repeat(last, asked.request, True))
+                    await self._tell(asked, last, asks=True)
                     return
                 case Repeat.SEND:
                     by_word = found.may_repeat and word != last.id
                 case other:
                     assert_never(other)
-        await self._tell(asked, answer_repeat(last or self._attempt(asked, digests[0], "", 0), asked.request, False))
+        await self._tell(asked, last or self._attempt(asked, digests[0], "", 0), asks=False)
 
     async def _begin(
         self, asked: Asked, digests: Sequence[str], upload: Upload, *, after: Attempt | None, by_word: bool
@@ -226,8 +226,9 @@ class Orders:
             await asyncio.sleep(LOOK_S)
         return attempt, waited
 
-    async def _tell(self, asked: Asked, answer: Answer) -> None:
+    async def _tell(self, asked: Asked, attempt: Attempt, *, asks: bool) -> None:
         """An answer of ours, with the pass."""
+        answer = answer_repeat(attempt, asked.request, asks, room_query=self.settings.room_query)
         fresh = asked.fresh or self.passage.renewal(
             asked.pass_, int(self.line.now_ms()), answer.status, (), asked.request, self.settings.payment_held
         )

@@ -17,7 +17,7 @@ from waitroom.core.figures import REQUESTS
 from waitroom.core.rooms import RoomGuards, RoomRules
 from waitroom.core.targets import OWN_PREFIX, Free, Guarded, Own
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import Header
+from waitroom.edge.cookies import Header, cache_rules
 from waitroom.edge.gate import Gate
 from waitroom.edge.passage import Passage
 from waitroom.edge.proxy import NOTHING
@@ -112,11 +112,11 @@ class Onward(Passage):
 
 
 def adding(send: Send, fresh: Sequence[Header]) -> Send:
-    """Sends the same, and these fields with the head of the answer."""
+    """Sends the same, and these cookies with the head of the answer, which no shared cache may keep then."""
 
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *fresh]}
+            message = {**message, "headers": [*cache_rules(message["headers"]), *fresh]}
         await send(message)
 
     return send_on
