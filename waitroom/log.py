@@ -44,6 +44,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "room_created": "a new room",
     "limits_changed": "the environment's limits were put in force",
     "phase_changed": "a sale came to another phase",
+    "draw_announced": "a lobby opened: the commitment to its draw, as each worker learns of it",
     "draw_revealed": "it is fixed who takes part in the draw: the seed",
     "draw_key_missing": "a draw waits for a gateway that holds the signing key it was announced with",
     "sale_changed": "the environment's schedule was put in force",

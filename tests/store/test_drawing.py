@@ -73,6 +73,27 @@ async def test_a_lobby_opens_with_a_commitment_and_the_draw_keeps_to_it(redis_ur
         assert logged["draw_revealed"]["value"] == drawn.seed
 
 
+async def test_a_worker_logs_the_commitment_once_and_before_the_draw(redis_url: str) -> None:
+    async with sale_in(redis_url) as room:
+        worker = room.drawing()
+        with structlog.testing.capture_logs() as logged:
+            await at(room, IN_LOBBY_S)
+            announced = draw(room).commitment
+            logged.clear()
+            for _ in range(3):
+                worker.attach(await room.sync(generation=""))
+            await room.enter(10)
+            await at(room, DRAW_S)
+            worker.attach(await room.sync(generation=""))
+            late = room.drawing()
+            count = len(logged)
+            late.attach(await room.sync(generation=""))
+
+        said = [entry for entry in logged if entry["event"] == "draw_announced"]
+        assert [entry["commitment"] for entry in said] == [announced]
+        assert len(logged) == count
+
+
 async def test_before_the_draw_the_seed_is_nowhere(redis_url: str) -> None:
     """Neither in Redis, nor in what is said, nor logged."""
     async with sale_in(redis_url) as room:

@@ -56,6 +56,7 @@ class Drawing:
         self._keys = DrawKeys(settings.room, [secret.get_secret_value() for secret in settings.secret])
         self._draw: Draw | None = None
         self._places: Places | None = None
+        self._announced = ""
         self._said = ""
 
     def announcement(self, state: State, *, new_generation: str, now_ms: float) -> list[Value]:
@@ -70,6 +71,7 @@ class Drawing:
         if state.draw != self._draw:
             self._draw = state.draw
             self._places = state.draw.places() if state.draw is not None and state.draw.is_known else None
+            self._say_announced(state.draw)
         table = snapshot.table if snapshot.table.facts.space == state.space else EMPTY
         return replace(snapshot, places=self._places, table=table)
 
@@ -86,6 +88,12 @@ class Drawing:
         if await _enter(self._room, snapshot.state, "draw_seed", seed.hex(), by="gateway") == "done":
             log.info("draw_revealed", room=self._name, numbers=draw.numbers, seed=seed.hex())
         return True
+
+    def _say_announced(self, draw: Draw | None) -> None:
+        """Logged by every worker: with the logs elsewhere, that is where a commitment can be seen to be the old one."""
+        if draw is not None and draw.numbers is None and draw.commitment != self._announced:
+            self._announced = draw.commitment
+            log.info("draw_announced", room=self._name, commitment=draw.commitment, source=draw.source)
 
     def _say_missing(self, draw: Draw) -> None:
         if self._said != draw.commitment:
