@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from waitroom.config import MOST_ROOMS, load
+from waitroom.config import MOST_ROOMS, OWN_OF_A_ROOM, PROCESS_WIDE, load
 from waitroom.core.errors import ConfigError
-from waitroom.core.settings import OWN_OF_A_ROOM, PROCESS_WIDE, Rate, Settings
+from waitroom.core.settings import Rate, Settings
 
 Read = Callable[..., Settings]
 Faults = Callable[..., list[str]]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from waitroom.config.rooms_file import NO_FILE, RoomsFile, read_rooms_file
 from waitroom.core.errors import ConfigError
-from waitroom.core.settings import OWN_OF_A_ROOM, PROCESS_WIDE, Settings
+from waitroom.core.settings import Settings
 
 PREFIX = "WAITROOM_"
 SECRETIVE = frozenset({"secret", "shop_secret", "admin_token", "redis_url", "bypass"})  # their values are never shown
@@ -24,6 +24,22 @@ VARIABLE = re.compile(PREFIX + "([A-Z][A-Z_]*[A-Z])")
 MOST_ROOMS = 32
 SHOWN_LENGTH = 80
 SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT(_.+)?)|PORT_\d+_(TCP|UDP).*")
+
+PROCESS_WIDE = frozenset(
+    (
+        *("room", "config", "public_url", "redis_url", "data_dir", "secret", "host", "port", "workers", "admin_listen"),
+        *("admin_token", "trusted_proxies", "forwarded", "forward_auth", "cookie_domain", "cors_origins", "stop_delay"),
+        "log",
+    )
+)
+"""Settings of the whole gateway, which no single room can have."""
+OWN_OF_A_ROOM = frozenset(
+    (
+        *("guard", "rate", "burst", "max_active", "invite_share", "invite_only"),
+        *("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "draw_source"),
+    )
+)
+"""What a further room does not take from above: its line is its own, and where it says nothing the defaults hold."""
 
 
 class Variable(NamedTuple):

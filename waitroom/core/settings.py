@@ -5,17 +5,15 @@ The environment variable of a field is ``WAITROOM_`` and the field's name in cap
 written as an operator would write it, and goes through the same parser.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from waitroom.core.addresses import (
     Listen,
     Origin,
-    leads_to,
     parse_cookie_domain,
     parse_host,
     parse_listen,
@@ -23,6 +21,7 @@ from waitroom.core.addresses import (
     parse_origins,
     parse_public_url,
 )
+from waitroom.core.agreement import disagreements
 from waitroom.core.colour import parse_colour
 from waitroom.core.links import Link, parse_links
 from waitroom.core.order_routes import check_routes
@@ -72,23 +71,6 @@ DurationMs = Annotated[int, BeforeValidator(parse_duration_ms)]
 SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
 Integer = Annotated[int, BeforeValidator(parse_integer)]
 File = Annotated[Path | None, BeforeValidator(parse_file)]
-
-
-PROCESS_WIDE = frozenset(
-    (
-        *("room", "config", "public_url", "redis_url", "data_dir", "secret", "host", "port", "workers", "admin_listen"),
-        *("admin_token", "trusted_proxies", "forwarded", "forward_auth", "cookie_domain", "cors_origins", "stop_delay"),
-        "log",
-    )
-)
-"""Settings of the whole gateway, which no single room can have."""
-OWN_OF_A_ROOM = frozenset(
-    (
-        *("guard", "rate", "burst", "max_active", "invite_share", "invite_only"),
-        *("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "draw_source"),
-    )
-)
-"""What a further room does not take from above: its line is its own, and where it says nothing the defaults hold."""
 
 
 def setting(default: str, help_text: str) -> Any:
@@ -357,57 +339,10 @@ class Settings(BaseModel):
         least = 2.0 if self.invite_share and not self.invite_only else 1.0
         return self.burst if self.burst is not None else max(least, self.rate.per_s)
 
-    def disagreements(self) -> Iterator[str]:
-        """What no single field can see, as sentences."""
-        if self.redis_url is not None and not self.secret:
-            yield (
-                "WAITROOM_SECRET is missing: with WAITROOM_REDIS_URL every gateway must share a secret; "
-                "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
-        if self.admin_listen is not None and self.admin_listen.port == self.port != 0:
-            yield (
-                f"WAITROOM_ADMIN_LISTEN ({self.admin_listen}) has the port of the public address (WAITROOM_PORT); "
-                "give it another, or set it to off"
-            )
-        if self.admin_listen is not None and leads_to(self.origin, self.admin_listen):
-            yield f"WAITROOM_ORIGIN ({self.origin}) is WAITROOM_ADMIN_LISTEN: shoppers would meet it as the shop"
-        if self.origin_key is not None and self.origin_cert is None:
-            yield "WAITROOM_ORIGIN_KEY is set without WAITROOM_ORIGIN_CERT: set the certificate that it belongs to"
-        if self.origin.scheme != "https" and (self.origin_ca is not None or self.origin_cert is not None):
-            yield f"WAITROOM_ORIGIN_CA and _CERT are for https: WAITROOM_ORIGIN ({self.origin}) speaks no TLS"
-        if self.forward_auth and not self.trusted_proxies:
-            yield "WAITROOM_FORWARD_AUTH is set without WAITROOM_TRUSTED_PROXIES: nobody could ask"
-        if self.forward_auth and self.waiting_status < 300:
-            yield (
-                f"WAITROOM_WAITING_STATUS ({self.waiting_status}) is a yes to a proxy that asks "
-                "(WAITROOM_FORWARD_AUTH); set it to 503 or 429"
-            )
-        if self.invite_share and not self.invite_only and self.burst_now < 2:
-            yield (
-                f"WAITROOM_BURST ({self.burst_now:g}) is too small for WAITROOM_INVITE_SHARE: it is split between two "
-                "lines, and each needs 1; set it to 2 or more"
-            )
-        if 0 < self.session_max < self.session_idle:
-            yield (
-                f"WAITROOM_SESSION_MAX ({duration_text(self.session_max)}) is shorter than WAITROOM_SESSION_IDLE "
-                f"({duration_text(self.session_idle)}); raise it, or set it to 0 for no limit"
-            )
-        if self.schedule is not None:
-            yield from (f"WAITROOM_OPENS_AT, _LOBBY_AT, _CLOSES_AT: {fault}" for fault in self.schedule.faults())
-        elif self.closes_at is not None:
-            yield f"WAITROOM_CLOSES_AT ({self.closes_at}) is set without WAITROOM_OPENS_AT: there is no sale to close"
-        if self.public_url is not None and self.cookie_domain is not None:
-            host = urlsplit(self.public_url).hostname or ""
-            if host != self.cookie_domain and not host.endswith("." + self.cookie_domain):
-                yield (
-                    f"WAITROOM_PUBLIC_URL ({self.public_url}) is not below WAITROOM_COOKIE_DOMAIN "
-                    f"({self.cookie_domain}): browsers would refuse the cookies"
-                )
-
     @model_validator(mode="after")
     def agree(self) -> Self:
         """One ValueError for all disagreements, one a line."""
-        faults = list(self.disagreements())
+        faults = list(disagreements(self))
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -8,6 +8,9 @@ import asyncio
 import heapq
 from collections.abc import Iterable
 
+from waitroom.core.model import State
+from waitroom.core.schedule import Sale
+
 MOST_HELD = 20_000
 
 
@@ -78,3 +81,19 @@ class HeldPolls:
 def finish(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
+
+
+def wake_changed(held: HeldPolls, old: State, new: State) -> None:
+    """Answer the polls of those for whom something changed."""
+    is_other_line = (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms)
+    if is_other_line or is_other_sale(old.sale, new.sale) or old.space != new.space:
+        held.wake_all()
+    elif new.front > old.front:
+        held.wake(old.front, new.front)
+
+
+def is_other_sale(old: Sale, new: Sale) -> bool:
+    """Whether people in line have to hear of it at once. The opening wakes those it calls, one after the other."""
+    if old.is_sold_out != new.is_sold_out:
+        return True
+    return old.latched != new.latched and new.latched not in ("lobby", "drawn", "open")

@@ -10,7 +10,6 @@ import math
 import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -23,20 +22,20 @@ from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
-from waitroom.core.schedule import NO_SALE, Phase, Sale
+from waitroom.core.schedule import NO_SALE, Phase
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.asking import Asking
 from waitroom.store.circuit import Circuit
 from waitroom.store.drawing import Drawing
 from waitroom.store.ended import Ended
-from waitroom.store.held import HeldPolls
+from waitroom.store.held import HeldPolls, wake_changed
 from waitroom.store.holder import Holder
+from waitroom.store.notices import Notices
 from waitroom.store.outbox import Outbox
 from waitroom.store.room import AdoptNeeded, GenerationGone, Room
 from waitroom.store.sale import Selling
 
-FINDINGS_S = 5.0
 AWAY_S = 2.0
 SHORTEST_S = 0.02
 CREATE_WAIT_MS = 2_000
@@ -57,9 +56,8 @@ class Line:
         self.worker = secrets.token_hex(8)
         self.snapshot: Snapshot | None = None
         self.held = HeldPolls()
-        self.findings: Counter[str] = Counter()
-        self.shadowed: Counter[str] = Counter()
-        self._findings_told_at = 0.0
+        self._notices = Notices(room)
+        self.findings, self.shadowed = self._notices.findings, self._notices.shadowed
         self._key_ids = key_ids
         self._fresh_store = fresh_store
         self.drawing = Drawing(settings, room)
@@ -213,7 +211,7 @@ class Line:
             if self.snapshot is not None and self.snapshot.is_holder:
                 await self._holder.attend(self.snapshot)
             await self.asking.door.ask()
-            await self._tell_findings()
+            await self._notices.tell()
             self._circuit.succeeded()
             self._moved.set()
             self._say("")
@@ -258,7 +256,7 @@ class Line:
         self.ended.add(snapshot.ended, snapshot.now_ms)
         self._proofs.add(snapshot.now_ms, snapshot.state.on_the_spot, snapshot.state.confirmed)
         if before is not None:
-            self._wake(before, snapshot)
+            wake_changed(self.held, before.state, snapshot.state)
             if snapshot.state.space != before.state.space:
                 self._outbox.forget_beats()
             if snapshot.state.adoption != before.state.adoption and snapshot.state.ordinal == before.state.ordinal:
@@ -290,15 +288,6 @@ class Line:
             self._found = self.room.client.found
             log.info("store_found", room=self.settings.room, address=self._found)
 
-    def _wake(self, before: Snapshot, after: Snapshot) -> None:
-        """Answer the held polls of those for whom something changed."""
-        old, new = before.state, after.state
-        is_other_line = (old.generation, old.message, old.changed_ms) != (new.generation, new.message, new.changed_ms)
-        if is_other_line or is_other_sale(old.sale, new.sale) or old.space != new.space:
-            self.held.wake_all()
-        elif new.front > old.front:
-            self.held.wake(old.front, new.front)
-
     async def _recover(self) -> None:
         """Redis has no room, or another server's: adopt it with what this worker remembers, or create one."""
         self._holder.step_down()
@@ -315,19 +304,6 @@ class Line:
             self._circuit.succeeded()
         except StoreUnavailable as error:
             self._fail(error)
-
-    async def _tell_findings(self) -> None:
-        """What operators should know of, every five seconds if there is anything."""
-        now = time.monotonic()
-        if (self.findings or self.shadowed) and now - self._findings_told_at >= FINDINGS_S:
-            self._findings_told_at = now
-            for told, key in ((self.findings, self.room.keys.findings), (self.shadowed, self.room.keys.shadow)):
-                if told:
-                    counts = dict(told)
-                    await self.room.note(counts, key=key)
-                    told.subtract(counts)
-                    for what in [what for what, times in told.items() if not times]:
-                        del told[what]
 
     def first_fields(self) -> dict[str, str]:
         """The limits of the environment, as a room that is made now has them."""
@@ -381,13 +357,6 @@ class Line:
                 log.error("store_away", room=self.settings.room, cause=error)
             else:
                 log.info("store_back", room=self.settings.room)
-
-
-def is_other_sale(old: Sale, new: Sale) -> bool:
-    """Whether people in line have to hear of it at once. The opening wakes those it calls, one after the other."""
-    if old.is_sold_out != new.is_sold_out:
-        return True
-    return old.latched != new.latched and new.latched not in ("lobby", "drawn", "open")
 
 
 def limits_of(settings: Settings) -> Limits:
