@@ -415,6 +415,31 @@ async def test_an_order_too_large_to_be_held_is_noted_and_not_kept_from_repeats(
         assert await place.outcomes(ann) == [Outcome.CONFIRMED] * 2
 
 
+async def test_one_visitors_slow_bodies_leave_everybody_else_protected() -> None:
+    """Eighty bodies of 1 MiB are announced by one visitor and never come: were they all counted, there would be no
+    room for anybody's, and every order would go through unread and twice. One has room for four; and who sends nothing
+    for as long as an upload may pause is told that nothing was sent.
+    """
+    async with running_place() as place:
+        ann, eve = await place.shopper(), await place.shopper()
+        pool = place.workers[0].app.parts[0].pool
+        pool.limits = pool.limits._replace(upload_s=2.0)
+        slow = [asyncio.create_task(eve.send(b"order=9", length=1024 * 1024)) for _ in range(80)]
+        await asyncio.sleep(0.5)
+
+        answers = [await ann.order("1"), await ann.order("1")]
+        async with asyncio.timeout(15):
+            first = await next(asyncio.as_completed(slow))
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+        assert [answer.status for answer in answers] == [303, 303]
+        assert place.till.seen["1"] == 1
+        assert first.status == 408
+        assert place.till.seen["9"] == 0
+
+
 async def test_what_is_no_order_passes_whole_and_unnoted() -> None:
     async with running_place(order_routes="POST /order form:pay") as place:
         ann = await place.shopper()

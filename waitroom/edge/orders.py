@@ -17,6 +17,7 @@ held in this worker's memory for two minutes. The log gets the attempt's id, its
 
 import asyncio
 import hmac
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from typing import Final, assert_never
 
 import structlog
 
-from waitroom.core.errors import StoreUnavailable
+from waitroom.core.errors import OriginFailure, StoreUnavailable
 from waitroom.core.order_bodies import netstrings
 from waitroom.core.order_routes import Routes, Suspect
 from waitroom.core.orders import Attempt, Outcome
@@ -50,6 +51,8 @@ UPLOAD_S: Final = 900.0
 """So long an order may take whose body is too large to be read before."""
 HELD_BYTES: Final = 64 * 1024 * 1024
 """Bodies held at once, per worker; beyond that orders are sent on like those that are too large."""
+MOST_OF_ONE: Final = 4
+"""Of these so many of the longest for one visitor: nobody takes the others' protection by sending slowly."""
 ROUNDS: Final = 6
 """A repeat that meets something new each time it looks is told that the order is under way."""
 LONGEST_KEY: Final = 255
@@ -73,6 +76,7 @@ class Orders:
         self._keys = [derive(key.get_secret_value(), f"waitroom.order.{settings.room}") for key in settings.secret]
         self._placing: dict[str, Placing] = {}
         self._held_bytes = 0
+        self._held_of: Counter[str] = Counter()
 
     def suspect(self, request: Request) -> Suspect | None:
         """What the request may be an order of; its body tells."""
@@ -107,9 +111,14 @@ class Orders:
     ) -> None:
         """Answer a request that may place an order."""
         expected = length_of(request, self.settings.order_body_max)
-        limit_bytes = self.settings.order_body_max if self._held_bytes + expected <= HELD_BYTES else 0
-        with self._holding(min(expected, limit_bytes)):
-            upload = await read_body(request.receive, limit_bytes)
+        limit_bytes = self.settings.order_body_max if self._has_room(pass_.visitor, expected) else 0
+        with self._holding(pass_.visitor, min(expected, limit_bytes)):
+            try:
+                upload = await read_body(request.receive, limit_bytes, self.passage.proxy.pool.limits)
+            except TimeoutError:
+                slow = OriginFailure("upload", "no more of the request's body", sent=False)
+                await request.answer(self.passage.after_failure(slow, request, pass_, fresh))
+                return
             if upload is None:
                 return
             asked = Asked(request, suspect.routes[0], begun_ms, pass_, fresh, client_key_of(request))
@@ -253,13 +262,21 @@ class Orders:
         text = netstrings((visitor.encode(), sameness, client_key.encode()))
         return [hmac.digest(key, text, "sha256").hex()[:32] for key in self._keys]
 
+    def _has_room(self, visitor: str, size: int) -> bool:
+        of_visitor = self._held_of[visitor] + size
+        return self._held_bytes + size <= HELD_BYTES and of_visitor <= MOST_OF_ONE * self.settings.order_body_max
+
     @contextmanager
-    def _holding(self, size: int) -> Iterator[None]:
+    def _holding(self, visitor: str, size: int) -> Iterator[None]:
         self._held_bytes += size
+        self._held_of[visitor] += size
         try:
             yield
         finally:
             self._held_bytes -= size
+            self._held_of[visitor] -= size
+            if not self._held_of[visitor]:
+                del self._held_of[visitor]
 
 
 def field_of(request: Request, wanted: bytes) -> bytes:
