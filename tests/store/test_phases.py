@@ -175,7 +175,7 @@ async def test_after_closing_the_line_drains_and_nobody_new_comes(redis_url: str
         claimed = await room.claim(0, 1)
         still = room.state.sale.latched
         await room.move_front(3, lapsed=3)
-        over = await at(room, 1001)
+        over = await at(room, 1002)
 
         assert new == 0
         assert [claim.outcome for claim in claimed] == ["admit", "admit"]

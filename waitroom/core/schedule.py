@@ -155,7 +155,7 @@ class Sale:
 
     def until_ms(self, now_ms: float) -> float:
         """Up to when `phase` stays as it is, as far as a clock can know."""
-        return next((step.at_ms for step in self.steps[1:] if step.at_ms > now_ms), float("inf"))
+        return min((step.at_ms for step in self.steps[1:] if step.at_ms > now_ms), default=float("inf"))
 
     def is_due(self, now_ms: float) -> bool:
         """Whether a change of phase is to be latched."""

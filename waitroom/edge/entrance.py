@@ -126,7 +126,7 @@ class Entrance:
         if line.phase() not in ADMITTING:
             return Holds.WAITING
         place = line.place_of(ticket.number)
-        asking = asyncio.create_task(line.claim(Claimant(place, ticket.visitor), wait_s=wait_s))
+        asking = asyncio.create_task(line.claim(Claimant(place, ticket.visitor, ticket.generation), wait_s=wait_s))
         exchange.on_lost(lambda: stop(asking))
         try:
             claimed = await asking

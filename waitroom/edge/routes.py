@@ -45,6 +45,8 @@ class Routes:
         self._problems = problems
         self._cors = Cors(settings.cors_origins)
         self._cloudflare = settings.cloudflare_json
+        self.is_plain = not (self._cors or self._cloudflare)
+        """Our JSON is the same for every origin, and has nothing for apps of others. Asked with every poll."""
         self._routes: dict[str, tuple[Sequence[str], Handler]] = {}
 
     def add(self, path: str, methods: Sequence[str], handler: Handler) -> None:
@@ -72,11 +74,6 @@ class Routes:
     def base(self, client: Client) -> str:
         """The public address, without the closing slash."""
         return self._public_url or f"{client.scheme}://{client.host.decode('latin-1')}"
-
-    @property
-    def is_plain(self) -> bool:
-        """Our JSON is the same for every origin, and has nothing for apps of others."""
-        return not (self._cors or self._cloudflare)
 
     def cors(self, headers: Sequence[Header]) -> list[Header]:
         """The fields that let the shop's own origins read our JSON; none for anybody else."""

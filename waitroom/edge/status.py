@@ -57,6 +57,7 @@ class Shared:
     """What everybody in line is told alike, made once a snapshot."""
 
     __slots__ = (
+        "before_front",
         "change",
         "change_json",
         "changed_ms",
@@ -94,6 +95,7 @@ class Shared:
         self.rate_per_min = None if nobody_knows else round(limits.rate_per_s * 60, 3)
         self.pace = pace_of(limits, snapshot.table.facts.moves)
         self.waiting = snapshot.count_waiting()
+        self.before_front = snapshot.table.before(snapshot.state.front)
         state = snapshot.state
         is_news = state.change in CHANGES and snapshot.now_ms - state.changed_ms < NOTICED_MS
         self.change = state.change if is_news and self.state == "waiting" else None
@@ -214,9 +216,11 @@ class Status:
     ) -> tuple[int, tuple[float, float] | None, float, int]:
         """(people ahead, the wait, seconds until the next poll, seconds to hold it)."""
         snapshot = shared.snapshot
-        ahead = snapshot.table.ahead(snapshot.state.front, place)
+        ahead = round(snapshot.table.before(place) - shared.before_front)  # Table.ahead, but for what all have alike
         if shown is not None and ahead >= shown:
-            ahead = max(0, shown - 1)
+            ahead = shown - 1
+        if ahead < 0:
+            ahead = 0
         if shared.state == "held":
             # Whoever would be near is told at once when the line goes on, so that it goes on in order.
             if ahead < shared.limits.rate_per_s * HOLD_BELOW_S:
@@ -238,10 +242,12 @@ class Status:
         """What is shared now (Redis time, if the caller knows it); made anew when the snapshot or the phase changed, or
         Redis went away.
         """
-        snapshot, is_away, now_ms = self.line.snapshot, self.line.is_away, now_ms or self.line.now_ms()
-        known = self._shared
-        if known is not None and known[0] is snapshot and known[1] is is_away and now_ms < known[2].until_ms:
-            return known[2]
+        line = self.line
+        snapshot, is_away, now_ms = line.snapshot, line.is_away, now_ms or line.now_ms()
+        if self._shared is not None:
+            of, was_away, shared = self._shared
+            if of is snapshot and was_away is is_away and now_ms < shared.until_ms:
+                return shared
         if snapshot is None:
             return None
         shared = Shared(snapshot, is_away=is_away, now_ms=now_ms)

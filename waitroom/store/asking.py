@@ -27,6 +27,7 @@ from waitroom.store.room import (
 from waitroom.store.sale import Selling
 
 TRIES = 3
+WAITING = Claimed("waiting")
 
 Answer = TypeVar("Answer")
 
@@ -156,12 +157,17 @@ class Asking:
         return entries
 
     async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
-        """One call, in order of place; the answers in the order given."""
+        """One call, in order of place; the answers in the order given. Whose ticket is of another generation, since the
+        room was reset while they waited, claims nobody's place in this one.
+        """
         snapshot = self._line.snapshot
         if snapshot is None:
             raise StoreUnavailable("claim: no snapshot yet")
-        order = sorted(range(len(claimants)), key=lambda index: claimants[index].place)
         generation, seat_ms = snapshot.state.generation, self._line.seat_ms()
+        here = [index for index, claimant in enumerate(claimants) if claimant.generation in ("", generation)]
+        if not here:
+            return [WAITING] * len(claimants)
+        order = sorted(here, key=lambda index: claimants[index].place)
         claims = await self._room.claim(
             generation,
             [claimants[index] for index in order],
@@ -174,7 +180,7 @@ class Asking:
         for index, claim in answers.items():
             if claim.outcome == "admit" and claim.admit_ms is not None:
                 self._grant(generation, claimants[index].place, claim.admit_ms + seat_ms)
-        return [answers[index] for index in range(len(claimants))]
+        return [answers.get(index, WAITING) for index in range(len(claimants))]
 
     def _grant(self, generation: str, place: int, end_ms: float) -> None:
         self.granted.append(Renewal(generation, place, math.ceil(end_ms)))

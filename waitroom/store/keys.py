@@ -18,7 +18,7 @@ key                              type     what
 …:table:<gen>                    string   what the holder of the lease publishes; 1 h after the last round
 …:lease                          string   who may move the front; 2 s
 …:init                           string   when a worker first found no room; 5 s
-…:reply:<call id>                string   the answer of a call, for its retries; 20 s
+…:reply:<gen>:<call id>          string   the answer of a call, for its retries; 20 s
 …:minute:<t>                     hash     counters of one minute; 2 h
 …:moved:<link>                   string   the browser that took a place by a link to another device; 10 minutes
 …:moves:<gen>:<number>           string   how often a place was taken to another device; the life of a ticket
@@ -82,8 +82,9 @@ class Keys:
     def table(self, generation: str) -> str:
         return f"{self.prefix}table:{generation}"
 
-    def reply(self, call_id: str) -> str:
-        return f"{self.prefix}reply:{call_id}"
+    def reply(self, generation: str, call_id: str) -> str:
+        """Of one generation: what was given in one that was reset meanwhile is nothing in the next."""
+        return f"{self.prefix}reply:{generation}:{call_id}"
 
     def minute(self, now_ms: float) -> str:
         return f"{self.prefix}minute:{int(now_ms // 60_000)}"

@@ -38,6 +38,9 @@ from waitroom.store.sale import Selling
 
 AWAY_S = 2.0
 SHORTEST_S = 0.02
+LATE_MS = 100
+"""So long after a change of phase was due it is looked for in a hurry: clocks differ by less. What takes longer waits
+for something else, and would be asked fifty times a second."""
 CREATE_WAIT_MS = 2_000
 PROVISIONAL_MS = 30_000
 
@@ -183,7 +186,7 @@ class Line:
         """Until a change of phase is due: all workers look at that moment, so that all know of it at once."""
         sale = self.snapshot.state.sale if self.snapshot else NO_SALE
         wait_ms = sale.due_ms - self.now_ms()
-        return wait_ms / 1000 if sale.due_ms and self.is_well and wait_ms > -1000 else math.inf
+        return wait_ms / 1000 if sale.due_ms and self.is_well and wait_ms > -LATE_MS else math.inf
 
     async def _run(self) -> None:
         # Python 3.11's wait_for, in which the client sends, may swallow a cancellation: the flag ends the loop then.

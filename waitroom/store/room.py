@@ -53,8 +53,11 @@ class Entry(NamedTuple):
 
 
 class Claimant(NamedTuple):
+    """`generation` is that of the ticket, '' for any."""
+
     place: int
     visitor: str
+    generation: str = ""
 
 
 class Claimed(NamedTuple):
@@ -188,7 +191,7 @@ class Room:
         chunk = chunk_of(issued)
         lines = [f"{visitor} {FLAGS[may_number, may_spot]}\n" for visitor, may_number, may_spot in newcomers]
         while True:
-            keys = [self.keys.state, self.keys.reply(call_id), self.keys.active, self.keys.door(generation)[0]]
+            keys = [self.keys.state, self.keys.reply(generation, call_id), self.keys.active, self.keys.door(generation)[0]]
             keys += [
                 self.keys.minute(now_ms),
                 *self.keys.claims(generation, chunk),
@@ -222,12 +225,12 @@ class Room:
         """Called visitors ask to be let in; in the order given, which must be that of their places. At most 200."""
         chunks = sorted({chunk_of(claimant.place) for claimant in claimants})
         index = {chunk: 8 + 2 * at for at, chunk in enumerate(chunks)}
-        keys = [self.keys.state, self.keys.reply(call_id), self.keys.active, *self.keys.door(generation)]
+        keys = [self.keys.state, self.keys.reply(generation, call_id), self.keys.active, *self.keys.door(generation)]
         keys += [self.keys.minute(now_ms), self.keys.ended]
         for chunk in chunks:
             keys += self.keys.claims(generation, chunk)
         args: list[Value] = [generation, seat_ms, repeat_ms]
-        for place, visitor in claimants:
+        for place, visitor, _ in claimants:
             args += (place, visitor, index[chunk_of(place)])
         created, *flat = checked(await self.run("claim", keys, args))
         claims = []

@@ -20,6 +20,9 @@ from waitroom.store.room import Room, checked, flatten
 from waitroom.store.scripts import Value
 
 ANY = "*"
+REMEMBERED_MS = 2_000
+"""So long after an adoption nothing of the shop's is told: a worker may remember more of the sale than Redis has, and
+what is newer there would make that count for nothing."""
 SHOP = "shop"
 """Who says so where the shop's own answers do."""
 
@@ -116,14 +119,15 @@ class Selling:
         if is_due:
             await self.latch()
         told = self._untold
-        if told:
+        if told and not 0 <= snapshot.now_ms - snapshot.state.gap_ms < REMEMBERED_MS:
             self._untold = {}
             try:
                 await change_sale(self._room, told, by=SHOP)
             except Exception:
                 self._untold = {**told, **self._untold}
                 raise
-        return is_due or bool(told)
+            return True
+        return is_due
 
     async def latch(self) -> Phase | None:
         """Bring the phase up to now, from this worker's snapshot."""

@@ -1,7 +1,7 @@
 -- Redeem an invite: one number in the line of the invited for each visitor, at most as many visitors as it has uses.
 -- Whoever repeats gets the same number; a new one only after a reset, or if the turn lapsed without being taken.
 -- KEYS  state (of the invited), the invite, its batch, claimed bits of the chunk of the number that the visitor holds
--- ARGV  generation, visitor, uses, expires (ms), serial, number that the visitor holds ('' = none)
+-- ARGV  generation, visitor, uses, expires (ms), serial, '<generation> <number>' that the visitor holds ('' = none)
 -- Reply 'ok', generation, number · 'expired' · 'revoked' · 'used'
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
@@ -19,7 +19,7 @@ if kept then
     if place >= r.lapsed then return {'ok', generation, place} end
     -- The bits are kept for a while after the turn; without them nobody knows that it was not taken.
     local bit = place % 65536 + 7 - 2 * (place % 8)
-    local is_untaken = ARGV[6] == number and redis.call('GETBIT', KEYS[4], bit) == 0 and redis.call('EXISTS', KEYS[4]) == 1
+    local is_untaken = ARGV[6] == kept and redis.call('GETBIT', KEYS[4], bit) == 0 and redis.call('EXISTS', KEYS[4]) == 1
     if not is_untaken then return {'used'} end
   end
 elseif redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[3]) then
