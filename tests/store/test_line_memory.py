@@ -14,7 +14,7 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
-from waitroom.store.room import Newcomer, Room
+from waitroom.store.room import Claimant, Newcomer, Room
 
 SETTINGS = Settings.model_validate({"origin": "http://shop.test", "rate": "100/s", "burst": "10"})
 
@@ -133,3 +133,21 @@ async def test_a_memory_that_missed_a_reset_gives_way_to_one_that_did_not(monkey
             after = await until(other, lambda snapshot: snapshot.state.hole[1] > 0)
 
     assert after.state.generation == generation
+
+
+async def test_a_ticket_of_before_a_reset_claims_nobodys_place_after_it() -> None:
+    """A claim that waited for its batch while the room was reset was made with the old number in the new generation:
+    it took the place of whoever has that number now.
+    """
+    with running_redis() as redis:
+        async with working(redis.url) as line:
+            assert line.snapshot is not None
+            before = line.snapshot.state
+            await line.room.reset(before, by="a test", keep_ms=60_000)
+            await until(line, lambda snapshot: snapshot.state.ordinal > before.ordinal)
+            [number] = await come(line, 1)
+            thief = Claimant(number, "f" * 32, before.generation)
+
+            claimed = await line.claim(thief, wait_s=0)
+
+            assert claimed.outcome == "waiting"

@@ -40,7 +40,14 @@ async def redeem(invited: Room, invite: Invite, visitor: str, *, held: tuple[str
     generation, number = held or ("none", 0)
     keys = [invited.keys.state, invited.keys.invite(invite.id), invited.keys.batch(invite.batch)]
     keys.append(invited.keys.claims(generation, chunk_of(number))[1])
-    args: list[Value] = ["", visitor, invite.uses, invite.expires_ms, invite.serial, "" if held is None else f"{generation} {number}"]
+    args: list[Value] = [
+        "",
+        visitor,
+        invite.uses,
+        invite.expires_ms,
+        invite.serial,
+        "" if held is None else f"{generation} {number}",
+    ]
     reply = await invited.run("redeem", keys, args)
     match reply[0]:
         case b"expired" | b"revoked" | b"used":

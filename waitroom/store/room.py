@@ -191,7 +191,12 @@ class Room:
         chunk = chunk_of(issued)
         lines = [f"{visitor} {FLAGS[may_number, may_spot]}\n" for visitor, may_number, may_spot in newcomers]
         while True:
-            keys = [self.keys.state, self.keys.reply(generation, call_id), self.keys.active, self.keys.door(generation)[0]]
+            keys = [
+                self.keys.state,
+                self.keys.reply(generation, call_id),
+                self.keys.active,
+                self.keys.door(generation)[0],
+            ]
             keys += [
                 self.keys.minute(now_ms),
                 *self.keys.claims(generation, chunk),
