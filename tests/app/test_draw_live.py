@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import redis as sync_redis
 
 from tests.app.live_support import ask, browsers, run
@@ -86,7 +87,7 @@ async def until(at_s: float) -> None:
     await asyncio.sleep(max(0, at_s - time.time()))
 
 
-# @pytest.mark.timed
+@pytest.mark.timed
 async def test_people_come_in_by_the_drawn_places_from_the_very_opening_on(tmp_path: Path) -> None:
     """P1, P3, P4, P7, P11: a lobby of which a third has gone, people who come after the draw, and two workers."""
     async with sale() as held:
@@ -123,7 +124,7 @@ async def test_people_come_in_by_the_drawn_places_from_the_very_opening_on(tmp_p
         began = [arrival.at - opened for arrival in arrivals]
         print(f"first inside after {began[0]:.2f} s, the last of {len(began)} after {began[-1]:.2f} s")
         assert 0 <= began[0] < 2
-        assert most_in_window(began, 1.0) <= RATE + 1, "P1"
+        assert most_in_window(began, 1.0) <= 1 + RATE + 1, "P1: the burst, the rate, and one arrival's jitter"
         assert began[-1] < len(began) / RATE + 3, "the rate is used although a third has gone"
 
         number = sorted(numbers)[0]  # type: ignore[type-var]
