@@ -23,7 +23,8 @@ from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
 from waitroom.edge.languages import Language, Languages, accept_language
 from waitroom.edge.pages import Pages
-from waitroom.edge.problems import ORIGIN_TEXTS, Asked, Problems
+from waitroom.edge.problem_texts import ORIGIN_TEXTS
+from waitroom.edge.problems import Asked, Problems
 from waitroom.edge.templates_path import templates_dir
 from waitroom.edge.words import UNGROUPED_BELOW, Words
 
