@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
 from waitroom.core.invites import InviteTokens, invited_part
-from waitroom.core.order_routes import read_routes
+from waitroom.core.orders.routes import read_routes
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import TICKET_LIFETIME_MS, Tokens
 from waitroom.edge.clients import Clients
@@ -21,9 +21,9 @@ from waitroom.edge.forward_auth import ForwardAuth
 from waitroom.edge.gate import Gate
 from waitroom.edge.health import Health
 from waitroom.edge.invited import COOKIE, InvitedEntrance, TwoLines
-from waitroom.edge.order_page import OrderRoutes
-from waitroom.edge.order_pages import OrderPages
-from waitroom.edge.orders import Orders
+from waitroom.edge.orders.pages import OrderPages
+from waitroom.edge.orders.placing import Orders
+from waitroom.edge.orders.routes import OrderRoutes
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import limits_of
 from waitroom.edge.own import OwnRoutes

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from tests.app.orders_support import DOCUMENT_HEADERS, ROUTES, SCRIPT_HEADERS, Shopper
 from tests.app.till import BEHAVIOURS, CLEAR, Till, running_till
 from tests.support import SECRET, Gateway, RedisServer, Shop, running_gateway, running_redis
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.tokens import Tokens, Unreadable
 from waitroom.demo.browser import Answer, NoAnswer
 from waitroom.store.orders import OrderBook

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 from tests.app.till import Till, running_till
 from tests.support import SECRET, RedisServer, running_redis
 from waitroom.app import App, create_app
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.demo.browser import DOCUMENT, SCRIPT, Answer, Browser, read_chunks, read_head
-from waitroom.edge.orders import Orders
+from waitroom.edge.orders.placing import Orders
 from waitroom.edge.server import EdgeServer, make_server
 
 ROUTES = "POST /order success=location:/thanks/* reference=location:/thanks/*"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.app.order_stories import Chaos, Purchase, Reckoning, Told, a_scene, reckon_story, run_stories
 from tests.app.till import Sale, Till
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 
 STORIES, SEED = 80, 11
 ATTEMPT = Attempt(

@@ -10,7 +10,7 @@ import redis as sync_redis
 from tests.app.live_support import pass_of, seat_end
 from tests.app.orders_support import ROUTES, Shopper, facts, running_place
 from tests.app.till import LARGE_BYTES
-from waitroom.core.orders import Outcome
+from waitroom.core.orders.attempt import Outcome
 from waitroom.demo.browser import Answer
 
 OUTCOMES = {

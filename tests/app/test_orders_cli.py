@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from tests.support import RedisServer, running_redis
 from waitroom.cli import app
 from waitroom.cli.orders import COLUMNS
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.store.orders import PAGE, OrderBook, new_id
 from waitroom.store.room import Room
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.app.live_support import browsers, pass_of, run
 from tests.support import SECRET, Gateway, RedisServer, Shop, running_gateway, running_redis, running_shop
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.tokens import TICKET_LIFETIME_MS, Pass, Ticket, Tokens
 from waitroom.demo.browser import Browser
 from waitroom.store.orders import OrderBook, new_id

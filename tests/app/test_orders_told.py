@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support import RedisServer, running_redis
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.edge.admin import create_admin
 from waitroom.store.orders import OrderBook, new_id

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-from waitroom.core.orders import Outcome
+from waitroom.core.orders.attempt import Outcome
 from waitroom.demo.browser import read_chunks
 
 BEHAVIOURS = (

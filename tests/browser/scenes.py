@@ -12,11 +12,11 @@ from typing import Any
 from playwright.async_api import Page, Route
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.languages import Language
-from waitroom.edge.order_pages import OrderPages
+from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Answer, Asked, Problems
 

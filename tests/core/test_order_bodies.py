@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.order_bodies import KNOWN_IGNORED, MOST_FIELDS, Ignored, netstrings, pointed, read_body
-from waitroom.core.order_routes import ignored_names
+from waitroom.core.orders.bodies import KNOWN_IGNORED, MOST_FIELDS, Ignored, netstrings, pointed, read_body
+from waitroom.core.orders.routes import ignored_names
 
 IGNORED = Ignored(ignored_names(["known"]))
 FORM = "application/x-www-form-urlencoded"

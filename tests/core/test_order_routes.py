@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.order_routes import MOST_ROUTES, Order, Route, read_routes
-from waitroom.core.orders import Outcome, Verdict
+from waitroom.core.orders.attempt import Outcome, Verdict
+from waitroom.core.orders.routes import MOST_ROUTES, Order, Route, read_routes
 
 CHECKOUT = Path(__file__).parents[2]
 WRITTEN = [(CHECKOUT / page).read_text() for page in ("README.md", "deploy/orders.md")]

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from waitroom.core import orders as module
-from waitroom.core.orders import (
+from waitroom.core.orders import attempt as module
+from waitroom.core.orders.attempt import (
     Attempt,
     Outcome,
     may_learn,

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from waitroom.core.orders import Attempt, Outcome
-from waitroom.core.repeats import Repeat, on_repeat
+from waitroom.core.orders.attempt import Attempt, Outcome
+from waitroom.core.orders.repeats import Repeat, on_repeat
 
 REPEAT_MS = 60_000
 LAST = Attempt(

@@ -7,10 +7,10 @@ from html import unescape
 import pytest
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
-from waitroom.edge.order_pages import MOST_SHOWN, SURE, OrderPages
+from waitroom.edge.orders.pages import MOST_SHOWN, SURE, OrderPages
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Answer, Asked, Problems
 

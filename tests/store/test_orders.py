@@ -9,7 +9,7 @@ import pytest
 
 from tests.store.room_support import TestRoom, room_in
 from waitroom.core.meter import Limits
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.store import orders
 from waitroom.store.orders import MOST_OF_VISITOR, WORD_MS, OrderBook, is_id, new_id, owner_of
 

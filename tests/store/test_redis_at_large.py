@@ -17,7 +17,7 @@ from tests.support import ROOT, need, redis_binaries, running_redis
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.presence import epoch_of
 from waitroom.core.table import EMPTY
 from waitroom.store.client import Client, connect

@@ -9,7 +9,7 @@ from typing import Any
 
 from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.room import speak
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.parse import parse_duration_ms
 from waitroom.core.settings import Settings
 from waitroom.store.orders import OrderBook

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from waitroom.cli.console import FAILED, MISUSED, fail, say
-from waitroom.core.order_routes import Routes, routes_of
+from waitroom.core.orders.routes import Routes, routes_of
 from waitroom.core.settings import Settings
 
 LIMIT_BYTES = 64 * 1024 * 1024

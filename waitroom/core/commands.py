@@ -9,7 +9,7 @@
     stock=120              so much is left; 0 is sold out
 
 Several stand in one field, commas between them, or in several fields. `Waitroom-Order-Id` names an order
-(`core.order_routes`). What is none of these is `junk`: passed over, and told to the operators.
+(`core.orders.routes`). What is none of these is `junk`: passed over, and told to the operators.
 """
 
 import re

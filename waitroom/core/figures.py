@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from waitroom.core.errors import ORIGIN_STATUS
-from waitroom.core.orders import Outcome
+from waitroom.core.orders.attempt import Outcome
 from waitroom.core.requests import Kind
 
 

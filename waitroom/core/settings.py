@@ -24,7 +24,7 @@ from waitroom.core.addresses import (
 from waitroom.core.agreement import disagreements
 from waitroom.core.colour import parse_colour
 from waitroom.core.links import Link, parse_links
-from waitroom.core.order_routes import check_routes
+from waitroom.core.orders.routes import check_routes
 from waitroom.core.parse import (
     LANGUAGES,
     Between,

@@ -3,7 +3,7 @@
     POST /api/orders/<attempt>   {"outcome": "confirmed", "reference": "4711"}
 
 The attempt is what the shop was told with the order, in `Waitroom-Order-Attempt`. What the shop says is the truth, but
-for one thing: an order that was confirmed stays so (`core.orders`), since its shopper has been told.
+for one thing: an order that was confirmed stays so (`core.orders.attempt`), since its shopper has been told.
 """
 
 from typing import Any, Final
@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from waitroom.core.changes import Misused
-from waitroom.core.orders import Attempt, Outcome, reference_of
+from waitroom.core.orders.attempt import Attempt, Outcome, reference_of
 from waitroom.edge.admin_request import Refused, answer_json, operator, read_fields
-from waitroom.edge.order_pages import order_facts
+from waitroom.edge.orders.pages import order_facts
 from waitroom.store.orders import OrderBook
 
 TOLD: Final = (Outcome.CONFIRMED, Outcome.REFUSED, Outcome.FAILED)

@@ -16,7 +16,7 @@ from waitroom.core.figures import (
     ORIGIN_OK_MS,
     observe,
 )
-from waitroom.core.order_routes import Suspect
+from waitroom.core.orders.routes import Suspect
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
 from waitroom.edge.commands import ShopCommands
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class PlacesOrders(Protocol):
-    """Who takes care of requests that place an order (`waitroom.edge.orders`)."""
+    """Who takes care of requests that place an order (`waitroom.edge.orders.placing`)."""
 
     def suspect(self, request: Request) -> Suspect | None: ...
     def place(

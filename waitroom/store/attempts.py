@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from waitroom.core.errors import StoreUnavailable
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.store.line import Line
 from waitroom.store.orders import WORKER_SEEN_MS, Found, OrderBook
 

@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple, cast
 
 from waitroom.core.errors import StoreUnavailable
-from waitroom.core.orders import Attempt, Decider, Outcome, may_learn
+from waitroom.core.orders.attempt import Attempt, Decider, Outcome, may_learn
 from waitroom.store.client import store_errors
 from waitroom.store.room import Room
 from waitroom.store.scripts import Value

@@ -11,7 +11,7 @@ from waitroom.core.estimate import admitted_per_s
 from waitroom.core.invites import SPLIT, read_split, whole_of
 from waitroom.core.meter import Limits
 from waitroom.core.model import State, read_state
-from waitroom.core.orders import Outcome
+from waitroom.core.orders.attempt import Outcome
 from waitroom.core.probes import Tally
 from waitroom.core.release import SOON_MS
 from waitroom.core.shadow import NONE, Shadowed, read_shadowed

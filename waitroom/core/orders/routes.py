@@ -14,11 +14,11 @@ A route, as written in WAITROOM_ORDER_ROUTES; several are separated by commas or
     success=      status location header json          one of these is enough to call the order confirmed
     reference=    location header json                 where the order's number stands; the first that is there
 
-How places are written is `core.order_places`'. A blank, a comma, an = or a ~ of a name or value is written %20, %2C,
+How places are written is `core.orders.places`'. A blank, a comma, an = or a ~ of a name or value is written %20, %2C,
 %3D or %7E, a % is %25.
 
 Two requests are the same order if route, path and key are the same. Without a key, and where a key is missing in a
-request, the address and the whole body count (`core.order_bodies`). Success counts in 2xx and 3xx answers only; an
+request, the address and the whole body count (`core.orders.bodies`). Success counts in 2xx and 3xx answers only; an
 answer with the shop's `Waitroom-Order-Id` is confirmed by that alone.
 
 This module refuses routes that cannot be read (`read_routes`); of requests and answers it refuses nothing.
@@ -29,9 +29,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from waitroom.core.order_bodies import KNOWN_IGNORED, Body, Ignored, netstrings, read_body
-from waitroom.core.order_places import Headers, Misplaced, Place, in_answer, in_request, parameter, read_place
-from waitroom.core.orders import Verdict, outcome_of, reference_of
+from waitroom.core.orders.attempt import Verdict, outcome_of, reference_of
+from waitroom.core.orders.bodies import KNOWN_IGNORED, Body, Ignored, netstrings, read_body
+from waitroom.core.orders.places import Headers, Misplaced, Place, in_answer, in_request, parameter, read_place
 from waitroom.core.targets import PLAIN, guard_patterns, readings_of
 
 if TYPE_CHECKING:

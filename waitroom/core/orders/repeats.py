@@ -1,4 +1,4 @@
-"""What happens to a request that places an order which was tried before (`core.orders` says what an attempt is).
+"""What happens to a request that places an order which was tried before (an attempt is `core.orders.attempt`'s).
 
     the last attempt    the repeat                                      what is done
     ----------------    --------------------------------------------    ------------------------------------------------
@@ -19,7 +19,7 @@ the first certainly was not: its sender pressed twice, and the first counts.
 from enum import Enum, auto
 from typing import assert_never
 
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 
 
 class Repeat(Enum):

@@ -1,7 +1,7 @@
 """Where a visitor finds out what became of an order. Nothing here asks the shop, so all of it works while that is down.
 
 GET orders                   the visitor's orders, as a page or as JSON, by what Accept says
-GET orders?attempt=<id>      the page of one of them; with `again=ask` or `again=said` as `order_answers` has it
+GET orders?attempt=<id>      the page of one of them; with `again=ask` or `again=said` as `answers` has it
 
 Whose orders they are is told by a ticket or a pass: any that was ever signed for this room, however old, as long as
 orders are kept; it needs no place in line and no place inside. Nobody else's can be asked for.
@@ -9,9 +9,9 @@ orders are kept; it needs no place in line and no place inside. Nobody else's ca
 
 from collections.abc import Sequence
 
-from waitroom.core.orders import Attempt
+from waitroom.core.orders.attempt import Attempt
 from waitroom.core.tokens import Unreadable
-from waitroom.edge.order_pages import OrderPages
+from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.problems import Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import READ, Routes, read_fields

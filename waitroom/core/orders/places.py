@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
-from waitroom.core.order_bodies import Body, pointed, text_of
+from waitroom.core.orders.bodies import Body, pointed, text_of
 from waitroom.core.targets import Pattern
 
 Headers = Sequence[tuple[bytes, bytes]]

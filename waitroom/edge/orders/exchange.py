@@ -15,11 +15,11 @@ from starlette.types import Receive
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.figures import ORDERS
-from waitroom.core.order_routes import Route
-from waitroom.core.orders import Attempt, Verdict, outcome_without_answer
+from waitroom.core.orders.attempt import Attempt, Verdict, outcome_without_answer
+from waitroom.core.orders.routes import Route
 from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header
-from waitroom.edge.detached import Collected
+from waitroom.edge.orders.detached import Collected
 from waitroom.edge.passage import Passage
 from waitroom.edge.problems import Answer
 from waitroom.edge.request import Request

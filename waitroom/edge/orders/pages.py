@@ -21,7 +21,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.documents import VARY, Document, Headers

@@ -16,7 +16,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from waitroom.core.orders import Attempt, Outcome
+from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.paths import own_path
 from waitroom.core.requests import is_navigation
 from waitroom.edge.documents import VARY

@@ -2,13 +2,13 @@
 
     the body is read whole ── the client leaves: no attempt was made
       └─ it is an order ── the same one is under way here: wait for its answer
-           └─ an attempt is noted (`store.attempts`) ── the same one was tried before: `core.repeats` says what now
-                └─ it is sent to the shop on a fresh connection, and the answer read to the end (`edge.order_exchange`)
-                     └─ what it says is noted (`core.orders`), and only then the client gets it
+           └─ an attempt is noted (`store.attempts`) ── the same one was tried before: `core.orders.repeats` decides
+                └─ it is sent to the shop on a fresh connection, and the answer read to the end (`edge.orders.exchange`)
+                     └─ what it says is noted (`core.orders.attempt`), and only then the client gets it
 
 A pass lasts as long as payment may take (`WAITROOM_PAYMENT_HELD`) from the order on, and again from its answer on.
 
-*The same*: of the same visitor, with the same `sameness` (`core.order_routes`), and the same Idempotency-Key if the
+*The same*: of the same visitor, with the same `sameness` (`core.orders.routes`), and the same Idempotency-Key if the
 client sets one itself: two keys of its own are two orders.
 
 Of an order Redis gets what `Attempt` holds: no body, but a digest of it under a key made of the secret. The answer is
@@ -26,18 +26,18 @@ from typing import Final, assert_never
 import structlog
 
 from waitroom.core.errors import OriginFailure, StoreUnavailable
-from waitroom.core.order_bodies import netstrings
-from waitroom.core.order_routes import Routes, Suspect
-from waitroom.core.orders import Attempt, Outcome
-from waitroom.core.repeats import Repeat, on_repeat
+from waitroom.core.orders.attempt import Attempt, Outcome
+from waitroom.core.orders.bodies import netstrings
+from waitroom.core.orders.repeats import Repeat, on_repeat
+from waitroom.core.orders.routes import Routes, Suspect
 from waitroom.core.requests import is_navigation
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, derive
 from waitroom.edge.cookies import Header
-from waitroom.edge.detached import Upload, read_body
 from waitroom.edge.headers import origin_form
-from waitroom.edge.order_answers import AGAIN, answer_repeat, page_of
-from waitroom.edge.order_exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
+from waitroom.edge.orders.answers import AGAIN, answer_repeat, page_of
+from waitroom.edge.orders.detached import Upload, read_body
+from waitroom.edge.orders.exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
 from waitroom.edge.passage import Passage
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
@@ -142,7 +142,7 @@ class Orders:
         await self.exchanges.send(asked, placing, upload.again(asked.request.receive), limit_s=UPLOAD_S)
 
     async def _place_once(self, asked: Asked, sameness: bytes, upload: Upload) -> None:
-        """Send the order, unless it was tried before and the table of `core.repeats` says otherwise."""
+        """Send the order, unless it was tried before and the table of `core.orders.repeats` says otherwise."""
         digests = self._digests(asked.pass_.visitor, sameness, asked.client_key)
         is_document = is_navigation(asked.request.scope["headers"])
         word = field_of(asked.request, AGAIN.lower().encode()).decode("latin-1")
