@@ -27,7 +27,7 @@ from tests.support import (
     running_shop,
     wait_in_line,
 )
-from waitroom.core.draw_record import read_record
+from waitroom.core.sale.draw_record import read_record
 from waitroom.store.room import Room
 from waitroom.store.sale import change_sale
 

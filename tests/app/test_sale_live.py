@@ -15,7 +15,7 @@ import redis as sync_redis
 
 from tests.app.live_support import browsers, run
 from tests.support import Gateway, RedisServer, most_in_window, page_facts, running_gateway, running_redis, running_shop
-from waitroom.core.schedule import Schedule, write_new_sale
+from waitroom.core.sale.schedule import Schedule, write_new_sale
 from waitroom.core.times import iso_utc
 from waitroom.demo.browser import Answer, Browser, NoAnswer
 from waitroom.store.room import Room

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.written_gateway import Gateway, facts
-from waitroom.core.draw import Lobby, Places, commitment_of
-from waitroom.core.draw_record import Record
+from waitroom.core.sale.draw import Lobby, Places, commitment_of
+from waitroom.core.sale.draw_record import Record
 
 SEED = b"\3" * 32
 ABOUT = {"room": "shop", "generation": "g1", "source": "a lottery", "opened_at": "2026-01-01T12:00:00.000Z"}

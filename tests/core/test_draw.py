@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.draw import Lobby, Places, commitment_of, key_of, make_seed, packed, permute
+from waitroom.core.sale.draw import Lobby, Places, commitment_of, key_of, make_seed, packed, permute
 
 PAGE = (Path(__file__).parents[2] / "deploy" / "draw.md").read_text()
 ONE_IN_A_MILLION = 4.753

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.draw import commitment_of
-from waitroom.core.draw_record import Record, contradictions, read_record
+from waitroom.core.sale.draw import commitment_of
+from waitroom.core.sale.draw_record import Record, contradictions, read_record
 
 SEED = b"\1" * 32
 ANNOUNCED = {"room": "shop", "generation": "g1", "source": "a lottery", "opened_at": "2026-01-01T12:00:00.000Z"}

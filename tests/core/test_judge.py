@@ -21,7 +21,7 @@ from waitroom.core.judge import (
     judge,
 )
 from waitroom.core.requests import Kind
-from waitroom.core.schedule import PHASES, Phase
+from waitroom.core.sale.schedule import PHASES, Phase
 
 DRAWN: dict[str, Decision] = {
     "proceed": Proceed(),

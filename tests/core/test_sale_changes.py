@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from waitroom.core.changes import Misused, read_words
-from waitroom.core.sale_changes import Planned, Refused, plan_sale, planned
-from waitroom.core.schedule import NO_SALE, Phase, Sale, Schedule, read_sale, write_new_sale, write_schedule
+from waitroom.core.sale.changes import Planned, Refused, plan_sale, planned
+from waitroom.core.sale.schedule import NO_SALE, Phase, Sale, Schedule, read_sale, write_new_sale, write_schedule
 from waitroom.core.times import iso_utc
 
 NOW_MS = 1_800_000_000_000

@@ -12,7 +12,7 @@ from waitroom.core.addresses import parse_origin
 from waitroom.core.judge import Holds
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.model import Snapshot, State
-from waitroom.core.schedule import NO_SALE, Sale, read_sale
+from waitroom.core.sale.schedule import NO_SALE, Sale, read_sale
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import members

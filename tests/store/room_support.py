@@ -11,7 +11,7 @@ from typing import Any, cast
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, State
 from waitroom.core.presence import Beats, epoch_of
-from waitroom.core.schedule import Phase
+from waitroom.core.sale.schedule import Phase
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store import scripts

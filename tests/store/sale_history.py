@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from tests.store import history as past
 from tests.store.random_history import MISHAPS, World
 from waitroom.core.model import read_state
-from waitroom.core.sale_changes import Refused, plan_sale
-from waitroom.core.schedule import GATHERING, Sale, Schedule, write_new_sale
+from waitroom.core.sale.changes import Refused, plan_sale
+from waitroom.core.sale.schedule import GATHERING, Sale, Schedule, write_new_sale
 from waitroom.core.times import iso_utc
 from waitroom.store.room import AdoptNeeded, GenerationGone
 from waitroom.store.sale import Moved, change_sale

@@ -7,8 +7,8 @@ import structlog
 
 from tests.store.room_support import START_S, TestRoom, drawing_of
 from tests.store.test_phases import LEAD_S, NOW_MS, OPENS_S, at, sale_in, schedule
-from waitroom.core.draw_record import Record, contradictions, read_record
-from waitroom.core.draw_state import Draw
+from waitroom.core.sale.draw_record import Record, contradictions, read_record
+from waitroom.core.sale.draw_state import Draw
 from waitroom.store.drawing import Drawing, enter_note
 from waitroom.store.overview import read_log
 
@@ -313,7 +313,7 @@ async def test_a_reset_in_the_lobby_announces_a_draw_of_its_own(redis_url: str) 
 
 
 async def test_the_next_sale_has_a_draw_of_its_own_and_until_then_the_last_one_can_be_read(redis_url: str) -> None:
-    from waitroom.core.schedule import Schedule, write_new_sale
+    from waitroom.core.sale.schedule import Schedule, write_new_sale
     from waitroom.store.sale import change_sale
 
     async with sale_in(redis_url, schedule(at_close="stop")) as room:

@@ -6,7 +6,7 @@ from tests.store.room_support import room_in
 from tests.store.test_invites import invite, two_lines, visitor
 from tests.store.test_phases import NOW_MS, View, at, sale_in
 from waitroom.core.meter import Limits
-from waitroom.core.schedule import NO_SALE, Step
+from waitroom.core.sale.schedule import NO_SALE, Step
 from waitroom.core.settings import Settings
 from waitroom.store.invites import Redeemed, redeem
 from waitroom.store.room import Room

@@ -10,7 +10,7 @@ import pytest
 from tests.store.room_support import START_S, Clock, TestRoom, room_in
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot
-from waitroom.core.schedule import Schedule, write_new_sale
+from waitroom.core.sale.schedule import Schedule, write_new_sale
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
 from waitroom.store.drawing import Drawing

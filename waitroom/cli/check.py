@@ -14,7 +14,7 @@ from waitroom.cli.placement.wire import reason, to_origin
 from waitroom.config import load
 from waitroom.core.errors import ConfigError, EmbeddedUnavailable, StoreUnavailable
 from waitroom.core.redis_url import redis_url_shown
-from waitroom.core.sale_changes import at, end_text
+from waitroom.core.sale.changes import at, end_text
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
 from waitroom.edge.look import look_faults

@@ -2,7 +2,7 @@
 
 from waitroom.cli.console import FAILED, MISUSED, fail, say
 from waitroom.cli.room import operator, speak
-from waitroom.core.draw_state import Draw, iso
+from waitroom.core.sale.draw_state import Draw, iso
 from waitroom.core.settings import Settings
 from waitroom.store.drawing import Entered, enter_note
 from waitroom.store.operating import look

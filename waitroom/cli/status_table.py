@@ -7,7 +7,7 @@ from rich.table import Table
 
 from waitroom.core.changes import duration, rate_text
 from waitroom.core.probes import Tally
-from waitroom.core.sale_changes import at, end_text
+from waitroom.core.sale.changes import at, end_text
 from waitroom.core.shadow import Shadowed
 from waitroom.core.times import iso_utc
 from waitroom.store.overview import Overview

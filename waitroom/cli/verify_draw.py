@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from waitroom.cli.console import FAILED, MISUSED, fail, say
-from waitroom.core.draw_record import LONGEST, Record, contradictions, read_record
+from waitroom.core.sale.draw_record import LONGEST, Record, contradictions, read_record
 
 
 def verify_draw(source: str, *, number: int | None, commitment: str | None, as_json: bool) -> None:

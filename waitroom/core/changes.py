@@ -1,5 +1,5 @@
 """Live changes: from the words of `waitroom set`, or the fields of `POST /api/set`, to limits and a message, and to
-what they will do, in sentences. What concerns a sale is in `core.sale_changes`.
+what they will do, in sentences. What concerns a sale is in `core.sale.changes`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
-from waitroom.core import sale_changes
 from waitroom.core.meter import Limits
 from waitroom.core.parse import Rate
+from waitroom.core.sale import changes as sale_changes
 from waitroom.core.settings import Settings
 
 LIMITS = ("rate", "burst", "max_active")

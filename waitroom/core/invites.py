@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from waitroom.core.meter import Limits
 from waitroom.core.model import write_limits
-from waitroom.core.schedule import Phase
+from waitroom.core.sale.schedule import Phase
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import FLAG, INTEGER, NAME, Purpose, Unreadable
 

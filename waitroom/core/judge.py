@@ -46,7 +46,7 @@ from enum import Enum
 from typing import Final
 
 from waitroom.core.requests import Kind
-from waitroom.core.schedule import ADMITTING, NUMBERING, Phase
+from waitroom.core.sale.schedule import ADMITTING, NUMBERING, Phase
 
 
 class Holds(Enum):

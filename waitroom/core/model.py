@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from waitroom.core.draw import Places
-from waitroom.core.draw_state import Draw, read_draw
 from waitroom.core.meter import Limits, Meter
-from waitroom.core.schedule import LEARN_MS, NO_SALE, Sale, read_sale
+from waitroom.core.sale.draw import Places
+from waitroom.core.sale.draw_state import Draw, read_draw
+from waitroom.core.sale.schedule import LEARN_MS, NO_SALE, Sale, read_sale
 from waitroom.core.table import EMPTY, Table
 
 Standing = Literal["waiting", "called", "lapsed"]

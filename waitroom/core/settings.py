@@ -52,8 +52,8 @@ from waitroom.core.parse import (
     split_list,
 )
 from waitroom.core.redis_url import parse_redis_url
-from waitroom.core.sale_changes import LEAD_BOUNDS_MS
-from waitroom.core.schedule import Schedule, schedule_of
+from waitroom.core.sale.changes import LEAD_BOUNDS_MS
+from waitroom.core.sale.schedule import Schedule, schedule_of
 from waitroom.core.times import When, parse_lobby, parse_moment, parse_when
 
 __all__ = ["Bypass", "Listen", "Network", "Origin", "Rate", "Settings"]

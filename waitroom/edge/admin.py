@@ -37,12 +37,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from waitroom.core import changes, sale_changes
+from waitroom.core import changes
 from waitroom.core.addresses import is_local_name
 from waitroom.core.changes import RESUME, Misused, Wanted
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.figures import Report
 from waitroom.core.redis_url import redis_url_shown
+from waitroom.core.sale import changes as sale_changes
 from waitroom.core.settings import Settings
 from waitroom.edge.admin_orders import tell_order
 from waitroom.edge.admin_request import (

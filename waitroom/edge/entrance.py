@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import CLAIMS, ON_THE_SPOT, WAIT, observe
 from waitroom.core.judge import Holds
-from waitroom.core.schedule import ADMITTING, NUMBERING
+from waitroom.core.sale.schedule import ADMITTING, NUMBERING
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
 from waitroom.edge.exchange import DONE, Exchange

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from waitroom import __version__
 from waitroom.core import figures
 from waitroom.core.figures import Histogram, Report
-from waitroom.core.schedule import PHASES
+from waitroom.core.sale.schedule import PHASES
 from waitroom.edge.condition import is_ready
 from waitroom.store.overview import Overview
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from waitroom.core.estimate import spread
 from waitroom.core.judge import Holds
-from waitroom.core.schedule import Phase, Sale
+from waitroom.core.sale.schedule import Phase, Sale
 from waitroom.edge.facts import iso_time
 
 QUIET_POLL_S = 20.0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from waitroom.core.estimate import HOLD_BELOW_S, HOLD_S, next_poll, pace_of, spread, wait_range
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
-from waitroom.core.schedule import GATHERING
+from waitroom.core.sale.schedule import GATHERING
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
 from waitroom.edge.stages import pause_s, quiet_poll_s, sale_facts, stage_of

@@ -9,9 +9,9 @@ from typing import Literal, cast
 
 import structlog
 
-from waitroom.core.draw import Places
-from waitroom.core.draw_state import Draw, DrawKeys
 from waitroom.core.model import Snapshot, State
+from waitroom.core.sale.draw import Places
+from waitroom.core.sale.draw_state import Draw, DrawKeys
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.room import Room, checked

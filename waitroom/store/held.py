@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable
 
 from waitroom.core.model import State
-from waitroom.core.schedule import Sale
+from waitroom.core.sale.schedule import Sale
 
 MOST_HELD = 20_000
 

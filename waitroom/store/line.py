@@ -22,7 +22,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
-from waitroom.core.schedule import NO_SALE, Phase
+from waitroom.core.sale.schedule import NO_SALE, Phase
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.asking import Asking

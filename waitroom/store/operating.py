@@ -7,7 +7,7 @@ from waitroom.core.changes import Misused, Situation, Wanted, effects, people
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.invites import fields_of, is_too_small, limits_of_invited, read_split
 from waitroom.core.model import State, write_limits
-from waitroom.core.sale_changes import GOODS, plan_sale
+from waitroom.core.sale.changes import GOODS, plan_sale
 from waitroom.core.settings import Settings
 from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview

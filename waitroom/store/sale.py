@@ -12,8 +12,8 @@ import structlog
 
 from waitroom.core.errors import WaitroomError
 from waitroom.core.model import Snapshot, State
-from waitroom.core.sale_changes import Refused, planned
-from waitroom.core.schedule import Phase, digest_of, write_new_sale
+from waitroom.core.sale.changes import Refused, planned
+from waitroom.core.sale.schedule import Phase, digest_of, write_new_sale
 from waitroom.core.settings import Settings
 from waitroom.store.drawing import Drawing
 from waitroom.store.room import Room, checked, flatten

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from waitroom.core.draw import Lobby, Places, commitment_of, make_seed
-from waitroom.core.draw_record import Record
+from waitroom.core.sale.draw import Lobby, Places, commitment_of, make_seed
+from waitroom.core.sale.draw_record import Record
 from waitroom.core.tokens import key_id
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
-from waitroom.core.draw import VERSION, Lobby, Places, commitment_of, packed
+from waitroom.core.sale.draw import VERSION, Lobby, Places, commitment_of, packed
 
 LONGEST = 1 << 20
 MOST_LEFT_OUT = 1000

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from waitroom.core.errors import WaitroomError
 from waitroom.core.parse import duration_text, parse_duration_ms, parse_integer, parse_switch
-from waitroom.core.schedule import Sale, Schedule, resolve, write_new_sale, write_schedule
+from waitroom.core.sale.schedule import Sale, Schedule, resolve, write_new_sale, write_schedule
 from waitroom.core.times import When, iso_utc, parse_lobby, parse_moment, parse_when
 
 NAMES: Final = ("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "stock", "sold_out")
