@@ -8,8 +8,8 @@ import pytest
 
 from tests.support import Shop, page_facts, running_gateway, running_shop, wait_in_line
 from waitroom.cli.sale_options import SaleOptions, read_sale
-from waitroom.core.outcome import percentiles
-from waitroom.core.simulate import simulate
+from waitroom.core.simulation.outcome import percentiles
+from waitroom.core.simulation.simulate import simulate
 from waitroom.demo.browser import Browser
 
 VISITORS, RATE, NO_SHOWS = 150, 20, 0.2

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from waitroom.core.crowd import Chances, Habits, arrival_times
 from waitroom.core.meter import Limits
-from waitroom.core.outcome import Outcome, most_over, percentiles
 from waitroom.core.settings import Settings
-from waitroom.core.simulate import Sale, simulate
+from waitroom.core.simulation.crowd import Chances, Habits, arrival_times
+from waitroom.core.simulation.outcome import Outcome, most_over, percentiles
+from waitroom.core.simulation.simulate import Sale, simulate
 
 RATE, BURST = 10, 10
 LIMITS = Limits(RATE, BURST)

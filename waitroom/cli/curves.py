@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waitroom.core.outcome import Outcome
+from waitroom.core.simulation.outcome import Outcome
 
 SMOOTH_PEOPLE = 40
 TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from waitroom.config import attempt, stand_ins, variable_of
-from waitroom.core.crowd import Arrivals, Habits
 from waitroom.core.parse import Between, duration_text, parse_duration_ms
 from waitroom.core.settings import DAY, SECOND, Settings
-from waitroom.core.simulate import Sale
+from waitroom.core.simulation.crowd import Arrivals, Habits
+from waitroom.core.simulation.simulate import Sale
 from waitroom.store.line import limits_of
 
 LIMITS = ("rate", "burst", "max_active", "turn_held", "away_after", "session_idle")

@@ -18,9 +18,9 @@ from waitroom.cli.curves import clock, curves
 from waitroom.cli.plot import svg
 from waitroom.cli.sale_options import SaleOptions, read_sale
 from waitroom.core.changes import duration, people, rate_text
-from waitroom.core.outcome import Outcome
 from waitroom.core.parse import duration_text
-from waitroom.core.simulate import Sale, simulate
+from waitroom.core.simulation.outcome import Outcome
+from waitroom.core.simulation.simulate import Sale, simulate
 
 JSON_POINTS, PICTURE_POINTS = 240, 420
 MOST_COLUMNS, LEAST_COLUMNS = 100, 40

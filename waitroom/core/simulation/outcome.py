@@ -9,10 +9,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from waitroom.core.crowd import FOR_EVER, SYNC_MS
 from waitroom.core.estimate import Pace, wait_range
 from waitroom.core.meter import Limits
 from waitroom.core.sale.draw import permute
+from waitroom.core.simulation.crowd import FOR_EVER, SYNC_MS
 from waitroom.core.table import Table
 
 MOST_KEPT = 256

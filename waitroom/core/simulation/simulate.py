@@ -1,7 +1,7 @@
 """A sale in virtual time: the rules of the line, a crowd, and no waiting.
 
 The meter, the calling, presence, the table and the estimates are the gateway's own; what the store's scripts do is in
-`simulated_room`; a test holds the whole against a live gateway. Time runs in steps of one sync; within a step arrivals
+`room`; a test holds the whole against a live gateway. Time runs in steps of one sync; within a step arrivals
 and claims keep their own moments.
 
 Times are milliseconds since the opening. People are known by their place; a million cost about 60 bytes each, in
@@ -15,13 +15,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from waitroom.core.crowd import FOR_EVER, SYNC_MS, Chances, Dice, Habits, arrival_times, first_poll_ms
 from waitroom.core.estimate import Move, next_poll, pace_of, wait_range
 from waitroom.core.meter import Limits
-from waitroom.core.outcome import Outcome, Record
 from waitroom.core.presence import EPOCH_MS, chunk_of, epoch_of
 from waitroom.core.settings import Settings
-from waitroom.core.simulated_room import START_MS, Bits, SimulatedRoom
+from waitroom.core.simulation.crowd import FOR_EVER, SYNC_MS, Chances, Dice, Habits, arrival_times, first_poll_ms
+from waitroom.core.simulation.outcome import Outcome, Record
+from waitroom.core.simulation.room import START_MS, Bits, SimulatedRoom
 from waitroom.core.watch import Watch
 
 WAITING, ADMITTED, LAPSED, NEVER_IN_LINE = 0, 1, 2, 3
