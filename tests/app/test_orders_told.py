@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests.support import RedisServer, running_redis
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
-from waitroom.edge.admin import create_admin
+from waitroom.edge.admin.routes import create_admin
 from waitroom.store.orders import OrderBook, new_id
 from waitroom.store.room import Room
 

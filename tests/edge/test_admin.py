@@ -9,8 +9,8 @@ import pytest
 from waitroom.core.addresses import is_local_name
 from waitroom.core.figures import COUNTS, GAUGES, READY, Report
 from waitroom.core.settings import Settings
-from waitroom.edge.admin import create_admin
-from waitroom.edge.admin_request import BODY_LIMIT_BYTES, LONGEST_NAME
+from waitroom.edge.admin.request import BODY_LIMIT_BYTES, LONGEST_NAME
+from waitroom.edge.admin.routes import create_admin
 
 TOKEN = "an-admin-token-of-a-test-0123456789"
 RIGHT = ("authorization", f"Bearer {TOKEN}")
@@ -239,7 +239,7 @@ async def test_no_more_of_the_log_is_read_than_there_is(ask: Ask, count: str) ->
 def test_an_operators_name_is_printable_and_bounded(given: str | None, written: str) -> None:
     from starlette.requests import Request
 
-    from waitroom.edge.admin_request import operator
+    from waitroom.edge.admin.request import operator
 
     fields = [] if given is None else [(b"waitroom-operator", given.encode())]
 

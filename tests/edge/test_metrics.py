@@ -13,8 +13,8 @@ from waitroom.core.figures import Report, observe
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.model import State
 from waitroom.core.probes import Tally
-from waitroom.edge.condition import STALE_S, condition_of
-from waitroom.edge.metrics import MOST_FINDINGS, Exported, RoomFigures, exposition
+from waitroom.edge.admin.condition import STALE_S, condition_of
+from waitroom.edge.admin.metrics import MOST_FINDINGS, Exported, RoomFigures, exposition
 from waitroom.store.overview import Overview
 
 CHECKOUT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ from waitroom import __version__
 from waitroom.core import figures
 from waitroom.core.figures import Histogram, Report
 from waitroom.core.sale.schedule import PHASES
-from waitroom.edge.condition import is_ready
+from waitroom.edge.admin.condition import is_ready
 from waitroom.store.overview import Overview
 
 MOST_FINDINGS = 20

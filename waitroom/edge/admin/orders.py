@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from waitroom.core.changes import Misused
 from waitroom.core.orders.attempt import Attempt, Outcome, reference_of
-from waitroom.edge.admin_request import Refused, answer_json, operator, read_fields
+from waitroom.edge.admin.request import Refused, answer_json, operator, read_fields
 from waitroom.edge.orders.pages import order_facts
 from waitroom.store.orders import OrderBook
 

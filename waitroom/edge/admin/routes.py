@@ -13,7 +13,7 @@ POST /api/sold-out {}, or {"undo": true}
 POST /api/hold     {"reason": "…"}
 POST /api/resume   {}
 POST /api/reset    {"confirm": "<room>"}
-POST /api/orders/<attempt>   {"outcome": "confirmed", "reference": "4711"}: what the shop knows later (`admin_orders`)
+POST /api/orders/<attempt>   {"outcome": "confirmed", "reference": "4711"}: what the shop knows later (`orders`)
 
 With several rooms `?room=` names the one that is meant; without it that is the environment's.
 
@@ -45,8 +45,10 @@ from waitroom.core.figures import Report
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.sale import changes as sale_changes
 from waitroom.core.settings import Settings
-from waitroom.edge.admin_orders import tell_order
-from waitroom.edge.admin_request import (
+from waitroom.edge.admin.condition import condition, is_ready
+from waitroom.edge.admin.metrics import RoomFigures, exposition
+from waitroom.edge.admin.orders import tell_order
+from waitroom.edge.admin.request import (
     HEADERS,
     Bearer,
     Refused,
@@ -57,8 +59,6 @@ from waitroom.edge.admin_request import (
     read_fields,
     texts,
 )
-from waitroom.edge.condition import condition, is_ready
-from waitroom.edge.metrics import RoomFigures, exposition
 from waitroom.store import operating
 from waitroom.store.line import limits_of
 from waitroom.store.operating import NoRoom, explain
