@@ -15,7 +15,7 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.demo.browser import DOCUMENT, SCRIPT, Answer, Browser, read_chunks, read_head
 from waitroom.edge.orders.placing import Orders
-from waitroom.edge.server import EdgeServer, make_server
+from waitroom.edge.wire.server import EdgeServer, make_server
 
 ROUTES = "POST /order success=location:/thanks/* reference=location:/thanks/*"
 FORM = "application/x-www-form-urlencoded"

@@ -34,8 +34,8 @@ from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Clients
 from waitroom.edge.framing import Framing
 from waitroom.edge.headers import Body, HeaderTable, origin_form, plain
-from waitroom.edge.heads import EdgeState, Limits
-from waitroom.edge.server import EdgeProtocol, make_server
+from waitroom.edge.wire.heads import EdgeState, Limits
+from waitroom.edge.wire.server import EdgeProtocol, make_server
 
 MOST_BYTES = 5000
 SETTINGS = Settings(origin=Origin("http", "shop.example", 80))

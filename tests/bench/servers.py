@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.support import SECRET
 from waitroom.app import create_app
 from waitroom.core.settings import Settings
-from waitroom.edge.server import make_server
+from waitroom.edge.wire.server import make_server
 from waitroom.serve.worker import spare_collector
 
 BODY = b"x" * 300

@@ -19,7 +19,7 @@ from waitroom.edge.headers import ToClient
 from waitroom.edge.origin import OriginPool
 from waitroom.edge.origin_limits import Limits
 from waitroom.edge.proxy import Errand, Outcome, Proxy
-from waitroom.edge.server import make_server
+from waitroom.edge.wire.server import make_server
 
 # What takes a minute in production takes a moment here.
 QUICK = Limits(sweep_s=0.02)

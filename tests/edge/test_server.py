@@ -20,7 +20,7 @@ import pytest
 import uvloop
 from starlette.types import Message, Receive, Scope, Send
 
-from waitroom.edge.server import EdgeServer, Exchange, Limits, make_server
+from waitroom.edge.wire.server import EdgeServer, Exchange, Limits, make_server
 
 HOST = b"Host: shop.test\r\n"
 LIMITS = Limits(head_s=0.3, idle_s=0.6, linger_s=0.3)

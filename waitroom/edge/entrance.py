@@ -12,11 +12,11 @@ from waitroom.core.judge import Holds
 from waitroom.core.sale.schedule import ADMITTING, NUMBERING
 from waitroom.core.tokens import Pass
 from waitroom.edge.clients import Client
-from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.flood import Flood
 from waitroom.edge.request import Request
 from waitroom.edge.shadow import SHADOW, Shadow
 from waitroom.edge.visitor import Desk, Visitor
+from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line
 from waitroom.store.room import Claimant, Claimed, Entry, Newcomer
 

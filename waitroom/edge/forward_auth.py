@@ -29,12 +29,12 @@ from waitroom.core.targets import Free, Guarded, Own
 from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header
 from waitroom.edge.gate import Gate
-from waitroom.edge.heads import REFUSED_METHODS
 from waitroom.edge.passage import Passage, told_of
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.proxy import NOTHING
 from waitroom.edge.request import Request
 from waitroom.edge.rooms import front_of
+from waitroom.edge.wire.heads import REFUSED_METHODS
 
 ROUTE: Final = b"/-/waitroom/auth"
 ELSE_401: Final = b"?else=401"

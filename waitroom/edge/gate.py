@@ -37,7 +37,6 @@ from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
-from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.headers import REWRITES
 from waitroom.edge.languages import accept_language
 from waitroom.edge.own import OwnRoutes
@@ -49,6 +48,7 @@ from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
 from waitroom.edge.routes import json_headers
 from waitroom.edge.visitor import Desk, Visitor
+from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line
 from waitroom.store.room import Newcomer
 

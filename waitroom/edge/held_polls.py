@@ -1,6 +1,6 @@
 """A held poll and the connection it hangs on."""
 
-from waitroom.edge.exchange import Exchange
+from waitroom.edge.wire.exchange import Exchange
 from waitroom.store.held import HeldPolls, finish
 
 

@@ -18,11 +18,11 @@ from waitroom.core.settings import Settings
 from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.exchange import DONE
 from waitroom.edge.framing import ClientSide, Phase
 from waitroom.edge.headers import Body, HeaderTable, RequestHead, ToClient
 from waitroom.edge.origin import Connection, OriginPool, Seen
 from waitroom.edge.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
+from waitroom.edge.wire.exchange import DONE
 
 WITHOUT_TASK = frozenset(("GET", "HEAD"))
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))

@@ -8,8 +8,8 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.requests import Kind
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.exchange import DONE, Exchange
 from waitroom.edge.problems import Answer, Asked, asked_by
+from waitroom.edge.wire.exchange import DONE, Exchange
 
 
 class Request:

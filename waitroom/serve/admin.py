@@ -14,7 +14,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
 from waitroom.edge.admin.routes import create_admin
-from waitroom.edge.server import make_server
+from waitroom.edge.wire.server import make_server
 from waitroom.serve.board import Board
 from waitroom.serve.task import READY, AdminTask, receive_task
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from waitroom.core.figures import CONNECTIONS, CPU_US, LOOP_DELAY, MEMORY, READY, STARTS, Figures, observe
-from waitroom.edge.server import EdgeServer
+from waitroom.edge.wire.server import EdgeServer
 from waitroom.serve.board import Board
 
 LOOK_S = 0.25

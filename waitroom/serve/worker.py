@@ -16,7 +16,7 @@ import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
-from waitroom.edge.server import Limits, make_server
+from waitroom.edge.wire.server import Limits, make_server
 from waitroom.serve.board import Board
 from waitroom.serve.listening import connections_allowed
 from waitroom.serve.report import Reporter

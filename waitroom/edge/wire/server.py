@@ -12,9 +12,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from waitroom.edge.connection import EdgeProtocol
-from waitroom.edge.exchange import Exchange
-from waitroom.edge.heads import EdgeState, Limits
+from waitroom.edge.wire.connection import EdgeProtocol
+from waitroom.edge.wire.exchange import Exchange
+from waitroom.edge.wire.heads import EdgeState, Limits
 
 __all__ = ["EdgeProtocol", "EdgeServer", "Exchange", "Limits", "make_server"]
 

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from waitroom.core.figures import ANSWERS_AT
-from waitroom.edge.exchange import DONE, Exchange
+from waitroom.edge.wire.exchange import DONE, Exchange
 
 if TYPE_CHECKING:
-    from waitroom.edge.connection import EdgeProtocol
+    from waitroom.edge.wire.connection import EdgeProtocol
 
 log = structlog.get_logger()
 

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
 from waitroom.core.figures import ANSWERS_AT
-from waitroom.edge.crowding import make_room
-from waitroom.edge.cycle import HIGH_WATER_BYTES, Cycle
-from waitroom.edge.exchange import Exchange, reset_on_close
-from waitroom.edge.heads import HeadReader, Refused, refusal
+from waitroom.edge.wire.crowding import make_room
+from waitroom.edge.wire.cycle import HIGH_WATER_BYTES, Cycle
+from waitroom.edge.wire.exchange import Exchange, reset_on_close
+from waitroom.edge.wire.heads import HeadReader, Refused, refusal
 
 log = structlog.get_logger()
 

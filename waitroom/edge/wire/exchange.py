@@ -9,11 +9,11 @@ import struct
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from waitroom.edge.hijack import can_hijack, hijack
+from waitroom.edge.wire.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
-    from waitroom.edge.connection import EdgeProtocol
     from waitroom.edge.cookies import Header
+    from waitroom.edge.wire.connection import EdgeProtocol
 
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 

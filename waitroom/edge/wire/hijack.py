@@ -4,8 +4,8 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from waitroom.edge.connection import EdgeProtocol
-    from waitroom.edge.exchange import Exchange
+    from waitroom.edge.wire.connection import EdgeProtocol
+    from waitroom.edge.wire.exchange import Exchange
 
 
 def can_hijack(connection: "EdgeProtocol", exchange: "Exchange") -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from waitroom.edge.connection import EdgeProtocol
+    from waitroom.edge.wire.connection import EdgeProtocol
 
 PART = 16
 """So large a part of all connections is closed at a time, so that the search for them is seldom."""
