@@ -14,7 +14,6 @@ from waitroom.core.settings import Settings
 from waitroom.core.tokens import TICKET_LIFETIME_MS, Tokens
 from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import CookieKind, Cookies
-from waitroom.edge.dialer import tls_context
 from waitroom.edge.draw import DrawRoute
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.forward_auth import ForwardAuth
@@ -24,14 +23,15 @@ from waitroom.edge.invited import COOKIE, InvitedEntrance, TwoLines
 from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.orders.placing import Orders
 from waitroom.edge.orders.routes import OrderRoutes
-from waitroom.edge.origin import OriginPool
-from waitroom.edge.origin_limits import limits_of
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Problems
-from waitroom.edge.proxy import Proxy
 from waitroom.edge.rooms import front_of
 from waitroom.edge.routes import POST, Routes
+from waitroom.edge.shop.dialer import tls_context
+from waitroom.edge.shop.origin import OriginPool
+from waitroom.edge.shop.origin_limits import limits_of
+from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.status import Status
 from waitroom.edge.transfer import Transfer
 from waitroom.edge.visitor import Desk

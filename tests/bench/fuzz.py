@@ -30,10 +30,10 @@ from tests.edge.strict import Broken, Message, read_answer, read_head
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.core.targets import Malformed
-from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Clients
-from waitroom.edge.framing import Framing
-from waitroom.edge.headers import Body, HeaderTable, origin_form, plain
+from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.framing import Framing
+from waitroom.edge.shop.headers import Body, HeaderTable, origin_form, plain
 from waitroom.edge.wire.heads import EdgeState, Limits
 from waitroom.edge.wire.server import EdgeProtocol, make_server
 

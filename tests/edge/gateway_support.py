@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients
-from waitroom.edge.headers import ToClient
-from waitroom.edge.origin import OriginPool
-from waitroom.edge.origin_limits import Limits
-from waitroom.edge.proxy import Errand, Outcome, Proxy
+from waitroom.edge.shop.headers import ToClient
+from waitroom.edge.shop.origin import OriginPool
+from waitroom.edge.shop.origin_limits import Limits
+from waitroom.edge.shop.proxy import Errand, Outcome, Proxy
 from waitroom.edge.wire.server import make_server
 
 # What takes a minute in production takes a moment here.

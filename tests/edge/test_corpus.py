@@ -19,7 +19,7 @@ from tests.edge.gateway_support import gateway
 from tests.edge.rig import GO_ON, NUMBERS, OWN_ID, Heard, Reply, Rig
 from tests.edge.strict import Message, read_answer, read_request
 from tests.support import ROOT, Shop, running_gateway
-from waitroom.edge.origin_limits import Limits
+from waitroom.edge.shop.origin_limits import Limits
 
 EXCHANGES = [*REQUESTS, *ANSWERS]
 ENTER = b"GET / HTTP/1.1\r\nhost: shop.example\r\naccept: text/html\r\n"

@@ -15,10 +15,10 @@ from tests.edge.gateway_support import QUICK, gateway, on_both_loops, until
 from tests.edge.raw_origin import RawOrigin
 from waitroom.core.errors import ConfigError
 from waitroom.core.settings import Origin, Settings
-from waitroom.edge import dialer
-from waitroom.edge.dialer import tls_context
-from waitroom.edge.origin import OriginPool
-from waitroom.edge.origin_limits import Limits, limits_of
+from waitroom.edge.shop import dialer
+from waitroom.edge.shop.dialer import tls_context
+from waitroom.edge.shop.origin import OriginPool
+from waitroom.edge.shop.origin_limits import Limits, limits_of
 
 
 def pool_of(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Client, Clients, port_of, read_address
-from waitroom.edge.headers import MEMO_LIMIT, Body, HeaderTable, RequestHead, origin_form
+from waitroom.edge.shop.headers import MEMO_LIMIT, Body, HeaderTable, RequestHead, origin_form
 
 Header = tuple[bytes, bytes]
 ORIGIN = Origin("http", "shop.internal", 3000)

@@ -9,11 +9,11 @@ import pytest
 
 from tests.edge.gateway_support import QUICK, TEST_LIMIT_S, gateway, on_both_loops
 from tests.edge.raw_origin import OK, RawOrigin, Received, Wire
-from waitroom.edge.answer import Answer
 from waitroom.edge.cookies import Header
-from waitroom.edge.headers import REWRITES
-from waitroom.edge.origin import Connection
-from waitroom.edge.origin_limits import Limits
+from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.headers import REWRITES
+from waitroom.edge.shop.origin import Connection
+from waitroom.edge.shop.origin_limits import Limits
 
 MEGABYTE = 1_048_576
 

@@ -16,8 +16,8 @@ from tests.edge.gateway_support import Gateway, gateway
 from tests.edge.readers import ANSWERS, REQUESTS, Read
 from tests.edge.rig import PROBE, Heard, Reply, Rig
 from tests.edge.strict import Broken
-from waitroom.edge.headers import REWRITES
-from waitroom.edge.origin_limits import Limits
+from waitroom.edge.shop.headers import REWRITES
+from waitroom.edge.shop.origin_limits import Limits
 
 LIMITS = Limits(sweep_s=0.02, first_byte_s=1, idle_s=0.1, go_ahead_s=0.05)
 PIECE_BYTES = 7

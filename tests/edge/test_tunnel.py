@@ -17,9 +17,9 @@ from websockets.typing import Subprotocol
 from tests.edge.gateway_support import QUICK, Client, Gateway, gateway, on_both_loops, until
 from tests.edge.raw_origin import RawOrigin, Received, Script, Wire
 from waitroom.core.settings import Origin
-from waitroom.edge import tunnel
-from waitroom.edge.origin import OriginPool
-from waitroom.edge.tunnel import Tunnels
+from waitroom.edge.shop import tunnel
+from waitroom.edge.shop.origin import OriginPool
+from waitroom.edge.shop.tunnel import Tunnels
 
 MEGABYTE = 1_048_576
 ASK = b"GET /x HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: capitals\r\n\r\n"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from waitroom.core.settings import Bypass
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.headers import REWRITES
+from waitroom.edge.shop.headers import REWRITES
 
 
 class Bypasses:

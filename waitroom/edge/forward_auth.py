@@ -31,9 +31,9 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.gate import Gate
 from waitroom.edge.passage import Passage, told_of
 from waitroom.edge.problems import NO_STORE, Answer
-from waitroom.edge.proxy import NOTHING
 from waitroom.edge.request import Request
 from waitroom.edge.rooms import front_of
+from waitroom.edge.shop.proxy import NOTHING
 from waitroom.edge.wire.heads import REFUSED_METHODS
 
 ROUTE: Final = b"/-/waitroom/auth"

@@ -37,16 +37,16 @@ from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
-from waitroom.edge.headers import REWRITES
 from waitroom.edge.languages import accept_language
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages import Pages, accepts_gzip
 from waitroom.edge.passage import Passage
 from waitroom.edge.problems import Answer, Problems
-from waitroom.edge.proxy import Proxy
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
 from waitroom.edge.routes import json_headers
+from waitroom.edge.shop.headers import REWRITES
+from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line

@@ -22,10 +22,10 @@ from waitroom.edge.clients import Client
 from waitroom.edge.commands import ShopCommands
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
-from waitroom.edge.origin import Seen
 from waitroom.edge.problems import Answer, Problems
-from waitroom.edge.proxy import NOTHING, Errand, Proxy
 from waitroom.edge.request import Request
+from waitroom.edge.shop.origin import Seen
+from waitroom.edge.shop.proxy import NOTHING, Errand, Proxy
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line
 

@@ -20,8 +20,8 @@ from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header, cache_rules
 from waitroom.edge.gate import Gate
 from waitroom.edge.passage import Passage
-from waitroom.edge.proxy import NOTHING
 from waitroom.edge.request import Request
+from waitroom.edge.shop.proxy import NOTHING
 
 ROOM = b"room="
 

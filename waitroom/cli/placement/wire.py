@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from waitroom.core.addresses import Origin
 from waitroom.core.settings import Settings
-from waitroom.edge.dialer import tls_context
+from waitroom.edge.shop.dialer import tls_context
 
 LIMIT_S = 5.0
 BODY_BYTES = 1024 * 1024

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from starlette.types import Message, Receive, Scope
 
 from waitroom.edge.cookies import Header
-from waitroom.edge.origin_limits import Limits
 from waitroom.edge.problems import Answer
 from waitroom.edge.request import Request
+from waitroom.edge.shop.origin_limits import Limits
 from waitroom.edge.wire.exchange import Exchange
 
 KEPT_BYTES: Final = 65_536

@@ -34,7 +34,6 @@ from waitroom.core.requests import is_navigation
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, derive
 from waitroom.edge.cookies import Header
-from waitroom.edge.headers import origin_form
 from waitroom.edge.orders.answers import AGAIN, answer_repeat, page_of
 from waitroom.edge.orders.detached import Upload, read_body
 from waitroom.edge.orders.exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
@@ -42,6 +41,7 @@ from waitroom.edge.passage import Passage
 from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_form
+from waitroom.edge.shop.headers import origin_form
 from waitroom.store.attempts import Attempts
 from waitroom.store.orders import Found, is_id, new_id, owner_in, owner_of
 

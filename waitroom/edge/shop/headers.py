@@ -7,7 +7,7 @@ to the shop                                     | what happens
 Connection, what it names, Keep-Alive, TE,      | dropped: they end at each hop (RFC 9110 §7.6.1); a body keeps
 Proxy-Connection, Trailer, Transfer-Encoding,   | its framing, `chunked` is written anew; Host and
 Upgrade                                         | Content-Length stay, whatever Connection names; Upgrade
-                                                | stays where both sides switch (`waitroom.edge.tunnel`)
+                                                | stays where both sides switch (`waitroom.edge.shop.tunnel`)
 Via                                             | ours is appended; ours found in it is a loop (508)
 X-Forwarded-For                                 | the peer's address, appended to what a trusted proxy sent
 X-Forwarded-Proto, -Host, -Port                 | made by us; with `WAITROOM_FORWARDED`, one of Forwarded, too

@@ -18,7 +18,7 @@ from typing import assert_never
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from waitroom.core.errors import OriginFault
-from waitroom.edge.framing import ClientSide, Framing, Phase
+from waitroom.edge.shop.framing import ClientSide, Framing, Phase
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 65_536

@@ -1,6 +1,6 @@
 """One request to the shop and its answer back.
 
-Bytes pass as they came, but for the table of `waitroom.edge.headers`. Both ways stream; what is
+Bytes pass as they came, but for the table of `waitroom.edge.shop.headers`. Both ways stream; what is
 held is bounded; whoever is slow slows the other side down. Nothing is sent to the shop twice, but
 for GET, HEAD and OPTIONS on a reused connection that closed before the first byte of an answer.
 """
@@ -15,13 +15,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Settings
-from waitroom.edge.answer import Answer
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.framing import ClientSide, Phase
-from waitroom.edge.headers import Body, HeaderTable, RequestHead, ToClient
-from waitroom.edge.origin import Connection, OriginPool, Seen
-from waitroom.edge.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
+from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.framing import ClientSide, Phase
+from waitroom.edge.shop.headers import Body, HeaderTable, RequestHead, ToClient
+from waitroom.edge.shop.origin import Connection, OriginPool, Seen
+from waitroom.edge.shop.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
 from waitroom.edge.wire.exchange import DONE
 
 WITHOUT_TASK = frozenset(("GET", "HEAD"))

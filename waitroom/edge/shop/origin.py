@@ -15,10 +15,10 @@ import structlog
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.settings import Origin
-from waitroom.edge.answer import Answer
-from waitroom.edge.dialer import Dialer, LookUp
-from waitroom.edge.framing import CLIENT, CLIENTS_TURN, Phase
-from waitroom.edge.origin_limits import Limits
+from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.dialer import Dialer, LookUp
+from waitroom.edge.shop.framing import CLIENT, CLIENTS_TURN, Phase
+from waitroom.edge.shop.origin_limits import Limits
 
 Seen = Callable[[], bool]
 """Counts a visitor as seen; False once the pass has ended for good."""
