@@ -2,10 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 
 import redis as sync_redis
+import redis.asyncio as async_redis
 
 from tests.support import SECRET, Gateway, RedisServer
 from waitroom.core.tokens import Pass, Tokens
@@ -70,3 +73,38 @@ def seat_end(redis: RedisServer, pass_: Pass) -> float:
     """Until when Redis counts the seat, in ms; 0 if it doesn't."""
     with sync_redis.Redis(unix_socket_path=str(redis.socket)) as client:
         return client.zscore("waitroom:{shop}:active", f"{pass_.generation}:{pass_.place}") or 0.0
+
+
+@dataclass
+class Witness:
+    """The room's front and seats, as somebody beside the gateway saw them in Redis. Times are monotonic seconds."""
+
+    fronts: list[int] = field(default_factory=list)
+    seen_at: list[float] = field(default_factory=list)
+    most_seats: int = 0
+
+    def called_at(self, place: int) -> float:
+        """When a place was first seen behind the front."""
+        return self.seen_at[bisect_right(self.fronts, place)]
+
+    async def look(self, redis: RedisServer) -> None:
+        async with async_redis.Redis(unix_socket_path=str(redis.socket)) as client:
+            while True:
+                front = await client.hget("waitroom:{shop}:state", "front")
+                seats = await client.zcount("waitroom:{shop}:active", time.time() * 1000, "+inf")
+                self.fronts.append(int(front or 0))
+                self.seen_at.append(time.monotonic())
+                self.most_seats = max(self.most_seats, seats)
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def witness(redis: RedisServer) -> AsyncIterator[Witness]:
+    """Looks fifty times a second until the end."""
+    seen = Witness()
+    looking = asyncio.create_task(seen.look(redis))
+    try:
+        yield seen
+        assert not looking.done(), looking
+    finally:
+        looking.cancel()

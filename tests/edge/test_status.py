@@ -191,6 +191,21 @@ def test_while_the_line_is_paused_no_rate_and_no_wait_are_promised(why: dict[str
     assert (facts.state, facts.rate_per_min, facts.wait_low_s, facts.wait_high_s) == ("held", None, None, None)
 
 
+@pytest.mark.parametrize("limits", [LIMITS, replace(LIMITS, max_active=10), replace(LIMITS, hold=True)])
+def test_whoever_may_be_next_asks_at_once_also_where_nobody_knows_the_pace(limits: Limits) -> None:
+    """P3. Cause: a page's first poll came 2 to 4 s after it while too few seats of a room had come back to say how
+    fast the line moves. Effect: the first in line were overtaken by people called 2.5 s later.
+    """
+    said = status(limits=limits)
+
+    first = [said.facts(waiting(number), first=True).next_poll_s for number in range(100, 115)]
+    behind = [said.facts(waiting(number), first=True).next_poll_s for number in range(130, 230)]
+
+    assert max(first) <= 1
+    assert min(behind) >= 2
+    assert max(behind) <= 4
+
+
 def test_people_in_line_are_told_for_two_minutes_that_the_pace_changed() -> None:
     """P11: and nobody who came after it, whose first estimate is already the new one."""
 

@@ -158,7 +158,8 @@ class Status:
             return turn if state == "held" else turn._replace(kept_until_ms=until_ms)
         place = shared.snapshot.place_of(ticket.number)
         ahead, wait, poll_s, hold_s = self._figures(shared, ticket.number, place, shown)
-        if first and not (wait is not None and wait[0] < SOON_S):
+        soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
+        if first and soonest_s >= SOON_S:
             poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)
         return PageFacts(
             state=shared.state,
