@@ -32,7 +32,8 @@ from waitroom.core.probes import Tally
 from waitroom.core.times import iso_utc
 from waitroom.store.embedded import EmbeddedRedis, start_embedded
 from waitroom.store.overview import Overview, facts, overview
-from waitroom.store.room import Newcomer, Room
+from waitroom.store.replies import Newcomer
+from waitroom.store.room import Room
 
 KEY = "k" * 32
 PASSWORD = "hunter2-and-more"

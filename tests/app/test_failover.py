@@ -32,7 +32,8 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
 from waitroom.store.overview import overview
-from waitroom.store.room import Claimant, Newcomer, Room
+from waitroom.store.replies import Claimant, Newcomer
+from waitroom.store.room import Room
 
 pytestmark = pytest.mark.timed
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.bench.servers import BROWSER, measure, run_bare, run_gate, run_origin, start
 from tests.support import SECRET, running_redis
 from waitroom.core.tokens import Pass, Ticket, Tokens
-from waitroom.store.room import Newcomer, Room
+from waitroom.store.replies import Newcomer
+from waitroom.store.room import Room
 
 TICKETS = 10_000
 BUDGETS = {"poll": 0.80, "pass": 0.50, "join": 0.40}

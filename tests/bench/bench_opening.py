@@ -26,7 +26,8 @@ from waitroom.core.tokens import Ticket, key_id
 from waitroom.demo.browser import Browser
 from waitroom.edge.status import Status
 from waitroom.store.line import Line
-from waitroom.store.room import Claimant, Newcomer, Room
+from waitroom.store.replies import Claimant, Newcomer
+from waitroom.store.room import Room
 from waitroom.store.sale import change_sale
 
 RATE = BURST = 50

@@ -25,7 +25,8 @@ from waitroom.store import scripts
 from waitroom.store.batch import MOST
 from waitroom.store.holder import Holder
 from waitroom.store.line import Line
-from waitroom.store.room import Claimant, Newcomer, Room
+from waitroom.store.replies import Claimant, Newcomer
+from waitroom.store.room import Room
 
 POLL_S = 30.0
 TICK_S = 0.02

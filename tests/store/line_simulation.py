@@ -17,7 +17,7 @@ from waitroom.core.settings import Settings
 from waitroom.store.batch import MOST
 from waitroom.store.door import RENEW_S
 from waitroom.store.holder import Holder
-from waitroom.store.room import Beat, Claimant, Renewal
+from waitroom.store.replies import Beat, Claimant, Renewal
 
 STEP_S = 0.05
 SYNC_STEPS = 5

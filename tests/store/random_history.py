@@ -22,7 +22,7 @@ from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
-from waitroom.store.room import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
+from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
 from waitroom.store.sale import latch
 
 STEP_S = 0.25

@@ -16,7 +16,8 @@ from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store import scripts
 from waitroom.store.drawing import Drawing
-from waitroom.store.room import Beat, Claimant, Claimed, Entry, Newcomer, Room
+from waitroom.store.replies import Beat, Claimant, Claimed, Entry, Newcomer
+from waitroom.store.room import Room
 from waitroom.store.sale import Announce, latch
 
 START_S = 1_800_000_000

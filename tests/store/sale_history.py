@@ -13,7 +13,7 @@ from waitroom.core.model import read_state
 from waitroom.core.sale.changes import Refused, plan_sale
 from waitroom.core.sale.schedule import GATHERING, Sale, Schedule, write_new_sale
 from waitroom.core.times import iso_utc
-from waitroom.store.room import AdoptNeeded, GenerationGone
+from waitroom.store.replies import AdoptNeeded, GenerationGone
 from waitroom.store.sale import Moved, change_sale
 
 SALE_MISHAPS = {**MISHAPS, "plan": 3, "close": 1.5, "extend": 1.5, "sell_out": 1, "restock": 1.5}

@@ -10,7 +10,7 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.store import door as door_module
 from waitroom.store.batch import MOST
 from waitroom.store.door import Door
-from waitroom.store.room import Claimant, Claimed
+from waitroom.store.replies import Claimant, Claimed
 
 
 class Store:

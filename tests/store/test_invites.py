@@ -9,7 +9,7 @@ from tests.store.room_support import START_S, TestRoom, room_in
 from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
 from waitroom.store.invites import INVITED, Redeemed, invited_of, note_batch, redeem, revoke
-from waitroom.store.room import Claimant, Renewal
+from waitroom.store.replies import Claimant, Renewal
 
 LIMITS = Limits(10.0, 5.0)
 EXPIRES_MS = (START_S + 3600) * 1000

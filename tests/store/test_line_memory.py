@@ -14,7 +14,8 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
-from waitroom.store.room import Claimant, Newcomer, Room
+from waitroom.store.replies import Claimant, Newcomer
+from waitroom.store.room import Room
 
 SETTINGS = Settings.model_validate({"origin": "http://shop.test", "rate": "100/s", "burst": "10"})
 

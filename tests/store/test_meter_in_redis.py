@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.store.room_support import START_S, TestRoom, room_in
 from waitroom.core.meter import HORIZON_US, Limits, Meter, change, grant, grantable
 from waitroom.core.model import write_limits
-from waitroom.store.room import Newcomer
+from waitroom.store.replies import Newcomer
 
 limits = st.builds(
     Limits,

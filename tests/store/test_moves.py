@@ -9,7 +9,7 @@ from tests.store.room_support import TestRoom, room_in
 from waitroom.core.meter import Limits
 from waitroom.core.tokens import Move, Ticket
 from waitroom.store.moves import MOST_MOVES, take
-from waitroom.store.room import GenerationGone
+from waitroom.store.replies import GenerationGone
 
 LIFE_MS = 600_000
 

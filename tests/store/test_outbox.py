@@ -9,7 +9,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.presence import CHUNK
 from waitroom.store.ended import Ended
 from waitroom.store.outbox import Outbox
-from waitroom.store.room import Renewal
+from waitroom.store.replies import Renewal
 
 
 def test_an_earlier_end_does_not_take_the_place_of_a_later_one() -> None:

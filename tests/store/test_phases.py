@@ -15,7 +15,8 @@ from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
 from waitroom.store.drawing import Drawing
 from waitroom.store.overview import read_log
-from waitroom.store.room import PhaseDue, Room
+from waitroom.store.replies import PhaseDue
+from waitroom.store.room import Room
 from waitroom.store.sale import Moved, Selling, change_sale, latch
 
 LIMITS = Limits(10, 10)

@@ -13,7 +13,8 @@ from tests.support import most_in_window, running_redis
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
-from waitroom.store.room import Claimant, Claimed, Newcomer, Room
+from waitroom.store.replies import Claimant, Claimed, Newcomer
+from waitroom.store.room import Room
 
 PEOPLE, RATE, BURST, SEATS = 300, 80, 20, 60
 STAYS_S = 0.6

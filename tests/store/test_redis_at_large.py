@@ -25,7 +25,8 @@ from waitroom.store.invites import Redeemed, invited_of, note_batch, redeem, rev
 from waitroom.store.orders import OrderBook, new_id
 from waitroom.store.overview import overview
 from waitroom.store.probe import probe
-from waitroom.store.room import Beat, Claimant, Newcomer, Room
+from waitroom.store.replies import Beat, Claimant, Newcomer
+from waitroom.store.room import Room
 
 LIMITS = Limits(10, 5)
 NOT_IN_SCRIPTS = {"eval", "evalsha", "hello", "ping", "client|setname", "zrangebylex", "zrevrangebylex"}

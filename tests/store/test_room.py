@@ -8,7 +8,8 @@ import pytest
 from tests.store.room_support import START_S, room_in
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.presence import CHUNK, Beats, epochs_seen
-from waitroom.store.room import AdoptNeeded, Beat, Claimed, Entry, GenerationGone, Newcomer, Renewal, Room
+from waitroom.store.replies import AdoptNeeded, Beat, Claimed, Entry, GenerationGone, Newcomer, Renewal
+from waitroom.store.room import Room
 
 SLOW = Limits(rate_per_s=1, burst=1)
 QUICK = Limits(rate_per_s=10, burst=5)

@@ -12,7 +12,7 @@ from waitroom.core.presence import CHUNK, Presence, epochs_seen
 from waitroom.core.table import EMPTY, Facts, make_table
 from waitroom.store import keys as keys_module
 from waitroom.store.invites import note_batch, redeem
-from waitroom.store.room import AdoptNeeded, GenerationGone, Newcomer, Renewal
+from waitroom.store.replies import AdoptNeeded, GenerationGone, Newcomer, Renewal
 
 QUICK = Limits(rate_per_s=10, burst=5)
 

@@ -18,7 +18,7 @@ from waitroom.core import presence
 from waitroom.core.meter import Limits, Meter, change, grant, grantable
 from waitroom.core.model import write_limits
 from waitroom.core.table import EMPTY
-from waitroom.store.room import Newcomer, Renewal
+from waitroom.store.replies import Newcomer, Renewal
 
 SEAT_MS, REPEAT_MS, DOOR_MS, SOON_MS, AWAY_MS = 60_000, 20_000, 5_000, 3_000, 90_000
 GAP_MS = 1_000

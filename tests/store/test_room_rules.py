@@ -11,7 +11,7 @@ import pytest
 from tests.store.room_support import START_S, Replacement, TestRoom, room_in
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.presence import epochs_seen
-from waitroom.store.room import Claimed, Entry, Newcomer, Renewal
+from waitroom.store.replies import Claimed, Entry, Newcomer, Renewal
 
 H_S = HORIZON_US / 1e6
 Figure = TypeVar("Figure")

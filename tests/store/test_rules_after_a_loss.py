@@ -12,7 +12,7 @@ from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import write_limits
 from waitroom.core.settings import Settings
 from waitroom.core.watch import Watch
-from waitroom.store.room import Renewal
+from waitroom.store.replies import Renewal
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
 

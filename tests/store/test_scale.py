@@ -11,7 +11,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.presence import CHUNK, CHUNK_BYTES, EPOCH_MS, chunk_of
 from waitroom.core.settings import Settings
 from waitroom.store.holder import Holder
-from waitroom.store.room import Beat, Renewal
+from waitroom.store.replies import Beat, Renewal
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
 LIMITS = Limits(10, 10)

@@ -18,7 +18,8 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.core.settings import Settings
 from waitroom.store.circuit import LONGEST_S, SYNC_S, Circuit
 from waitroom.store.line import AWAY_S, Line
-from waitroom.store.room import Newcomer, Room
+from waitroom.store.replies import Newcomer
+from waitroom.store.room import Room
 
 SICK_S = 4.5
 SETTINGS = Settings.model_validate({"origin": "http://shop.test", "rate": "100/s", "burst": "100"})

@@ -18,7 +18,7 @@ from waitroom.edge.shadow import SHADOW, Shadow
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line
-from waitroom.store.room import Claimant, Claimed, Entry, Newcomer
+from waitroom.store.replies import Claimant, Claimed, Entry, Newcomer
 
 Entered = Entry | None | StoreUnavailable
 Then = Callable[[Entered], Awaitable[None]]

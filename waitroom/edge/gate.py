@@ -50,7 +50,7 @@ from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line
-from waitroom.store.room import Newcomer
+from waitroom.store.replies import Newcomer
 
 DOOR_S = 5.0
 """So long a request waits at the door without a page to look at; then the page, which goes on from there."""

@@ -29,7 +29,7 @@ from waitroom.edge.problems import Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_fields, read_form, see_other
 from waitroom.store.invites import redeem
-from waitroom.store.room import AdoptNeeded, Entry, Newcomer
+from waitroom.store.replies import AdoptNeeded, Entry, Newcomer
 
 COOKIE: Final = b"invited"
 """The end of the name of the cookie that holds a ticket of the line of the invited."""

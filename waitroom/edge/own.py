@@ -36,7 +36,7 @@ from waitroom.edge.routes import (
 )
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
-from waitroom.store.room import Entry, Newcomer
+from waitroom.store.replies import Entry, Newcomer
 
 CLAIM_WAIT_S = 25.0
 

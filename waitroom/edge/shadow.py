@@ -20,7 +20,7 @@ from waitroom.core.figures import SHADOWED
 from waitroom.core.shadow import OTHER_PATHS, client_of, row_name, shape_of
 from waitroom.edge.request import Request
 from waitroom.store.line import Line
-from waitroom.store.room import Entry, Newcomer
+from waitroom.store.replies import Entry, Newcomer
 
 SHADOW = "shadow"
 """The generation of passes without an admission; their place is a random one that no number reaches."""

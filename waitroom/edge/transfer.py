@@ -37,7 +37,7 @@ from waitroom.edge.status import Status
 from waitroom.edge.visitor import Visitor, standing
 from waitroom.edge.words import Words
 from waitroom.store.moves import take
-from waitroom.store.room import AdoptNeeded, GenerationGone
+from waitroom.store.replies import AdoptNeeded, GenerationGone
 
 LIFE_MS = 300_000
 STEP_MS = 15_000

@@ -13,17 +13,8 @@ from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.batch import Batcher, Waiter
 from waitroom.store.door import Door
-from waitroom.store.room import (
-    AdoptNeeded,
-    Claimant,
-    Claimed,
-    Entry,
-    GenerationGone,
-    Newcomer,
-    PhaseDue,
-    Renewal,
-    Room,
-)
+from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
+from waitroom.store.room import Room
 from waitroom.store.sale import Selling
 
 TRIES = 3

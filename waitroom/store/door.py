@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from waitroom.store.batch import MOST
-from waitroom.store.room import Claimant, Claimed
+from waitroom.store.replies import Claimant, Claimed
 
 RENEW_S = 2.0
 

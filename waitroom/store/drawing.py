@@ -14,7 +14,8 @@ from waitroom.core.sale.draw import Places
 from waitroom.core.sale.draw_state import Draw, DrawKeys
 from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
-from waitroom.store.room import Room, checked
+from waitroom.store.replies import checked
+from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
 NONCE_BYTES = 16

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from waitroom.core.invites import Invite
 from waitroom.core.presence import chunk_of
 from waitroom.store.client import store_errors
-from waitroom.store.room import Room, checked
+from waitroom.store.replies import checked
+from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
 INVITED: Final = "invited"

@@ -33,7 +33,8 @@ from waitroom.store.held import HeldPolls, wake_changed
 from waitroom.store.holder import Holder
 from waitroom.store.notices import Notices
 from waitroom.store.outbox import Outbox
-from waitroom.store.room import AdoptNeeded, GenerationGone, Room
+from waitroom.store.replies import AdoptNeeded, GenerationGone
+from waitroom.store.room import Room
 from waitroom.store.sale import Selling
 
 AWAY_S = 2.0

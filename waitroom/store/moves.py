@@ -3,7 +3,8 @@
 from hashlib import sha256
 
 from waitroom.core.tokens import Move
-from waitroom.store.room import Room, checked
+from waitroom.store.replies import checked
+from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
 MOST_MOVES = 5

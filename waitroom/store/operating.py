@@ -11,7 +11,8 @@ from waitroom.core.sale.changes import GOODS, plan_sale
 from waitroom.core.settings import Settings
 from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview
-from waitroom.store.room import AdoptNeeded, GenerationGone, Room
+from waitroom.store.replies import AdoptNeeded, GenerationGone
+from waitroom.store.room import Room
 from waitroom.store.sale import ANY, change_sale
 
 NOTHING = "It is so already: nothing changes."

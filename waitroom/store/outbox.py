@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from waitroom.core.model import Snapshot
 from waitroom.core.presence import FAR_MS, Beats, chunk_of, is_due
-from waitroom.store.room import Beat, Renewal
+from waitroom.store.replies import Beat, Renewal
 
 RENEWALS_A_SYNC = 2_000
 MOST_SEEN_AGAIN = 20_000

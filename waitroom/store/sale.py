@@ -16,7 +16,8 @@ from waitroom.core.sale.changes import Refused, planned
 from waitroom.core.sale.schedule import Phase, digest_of, write_new_sale
 from waitroom.core.settings import Settings
 from waitroom.store.drawing import Drawing
-from waitroom.store.room import Room, checked, flatten
+from waitroom.store.replies import checked, flatten
+from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
 ANY = "*"

@@ -64,7 +64,8 @@ from waitroom.store.line import limits_of
 from waitroom.store.operating import NoRoom, explain
 from waitroom.store.orders import OrderBook
 from waitroom.store.overview import facts, read_log
-from waitroom.store.room import GenerationGone, Room
+from waitroom.store.replies import GenerationGone
+from waitroom.store.room import Room
 from waitroom.store.sale import Moved
 from waitroom.store.watch import Watch
 
