@@ -50,6 +50,19 @@ def iis(target: bytes) -> bytes:
     return normal(unquote_to_bytes(path_of(target)).replace(b"\\", b"/")).lower()
 
 
+def windows(target: bytes) -> bytes:
+    """File names end in no dot and no blank."""
+    return b"/".join(part if part in (b".", b"..") else part.rstrip(b". ") for part in nginx(target).split(b"/"))
+
+
+def careless_utf8(target: bytes) -> bytes:
+    """Decodes what is longer than need be, as decoders did before RFC 3629."""
+    path = re.sub(
+        rb"([\xc0\xc1])([\x80-\xbf])", lambda two: bytes((two[1][0] << 6 & 0x40 | two[2][0] & 0x3F,)), wsgi(target)
+    )
+    return normal(path)
+
+
 def twice(target: bytes) -> bytes:
     return normal(unquote_to_bytes(nginx(target).partition(b"?")[0]))
 
@@ -95,6 +108,8 @@ SHOPS: tuple[Callable[[bytes], bytes | None], ...] = (
     tomcat,
     jetty,
     iis,
+    windows,
+    careless_utf8,
     twice,
     dots_then_decode,
     python,

@@ -18,6 +18,8 @@ The readings, in every order and combination (`READINGS` below):
     dots           `.` and `..` resolved
     line breaks    encoded tab, CR and LF removed, as the URL parsers of browsers and of Python do
     C strings      cut at an encoded NUL
+    overlong       ASCII in more bytes of UTF-8 than it takes (`%c0%af` is `/` to careless decoders)
+    file names     dots and blanks removed at the end of each segment, as Windows does
     lower case     guards are compared in lower case; a bypass must match as written
 
 Bytes that no shop gives a meaning to (space, quotes, braces, everything outside ASCII) are the same whether
@@ -53,7 +55,7 @@ MOST_READINGS = 64
 MOST_READ_BYTES = 32_768
 """Bounds on the work for one target: a millisecond or two. Addresses of real shops have one or two readings."""
 
-PLAIN = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
+PLAIN = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+(?<!\.))*/?")
 """Has one reading only: nothing in it is decoded, merged, cut, resolved or removed by anybody."""
 CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 BROKEN_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -63,6 +65,9 @@ MEANINGLESS = re.compile(rb"%(20|22|3[CcEe]|5[Ee]|60|7[B-Db-d]|[89A-Fa-f][0-9A-F
 UNRESERVED = re.compile(rb"%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
 PARAMETERS = re.compile(rb";[^/]*")
 SLASHES = re.compile(rb"//+")
+OVERLONG = re.compile(rb"(?:([\xc0\xc1])|\xe0([\x80\x81])|\xf0\x80([\x80\x81]))([\x80-\xbf])")
+DOTS_AT_END = re.compile(rb"(?<=[^. ])(?!(?<=/)\.\.?(?:/|\Z))[. ]+(?=/|\Z)")
+BLANKS_AT_END = re.compile(rb"(?<! ) +(?=/|\Z)")
 HOST_LIKE = re.compile(rb"//[^/]*")
 HOST_LIKE_TO_BROWSERS = re.compile(rb"///+[^/]*")
 
@@ -143,6 +148,11 @@ def drop_host_as_browsers_do(path: bytes) -> bytes:
     return HOST_LIKE_TO_BROWSERS.sub(b"", path, count=1) or b"/" if path.startswith(b"///") else path
 
 
+def shorten(found: re.Match[bytes]) -> bytes:
+    lead: bytes = found[1] or found[2] or found[3]
+    return bytes(((lead[0] & 1) << 6 | found[4][0] & 0x3F,))
+
+
 READINGS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
     (b"%", lambda path: UNRESERVED.sub(unescape, path)),
     (b"?", lambda path: path.partition(b"?")[0]),
@@ -157,6 +167,13 @@ READINGS: tuple[tuple[bytes, Callable[[bytes], bytes]], ...] = (
     (b"\r", lambda path: path.translate(None, b"\t\r\n")),
     (b"\n", lambda path: path.translate(None, b"\t\r\n")),
     (b"\0", lambda path: path.partition(b"\0")[0]),
+    (b"\xc0", lambda path: OVERLONG.sub(shorten, path)),
+    (b"\xc1", lambda path: OVERLONG.sub(shorten, path)),
+    (b"\x80", lambda path: OVERLONG.sub(shorten, path)),
+    (b"\x81", lambda path: OVERLONG.sub(shorten, path)),
+    (b".", lambda path: DOTS_AT_END.sub(b"", path)),
+    (b" ", lambda path: DOTS_AT_END.sub(b"", path)),
+    (b" ", lambda path: BLANKS_AT_END.sub(b"", path)),
 )
 """What must be in a path for the change to matter, and the change. Decoding is counted, so it stands apart."""
 
