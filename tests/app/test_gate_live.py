@@ -306,11 +306,22 @@ async def test_with_a_pass_every_kind_of_request_goes_to_the_shop(closed: Scene,
     assert [(arrival.method, arrival.target) for arrival in arrivals] == [(KINDS[kind][0], "/a//b?x=%2F")]
 
 
-async def test_a_preflight_needs_no_pass_and_carries_nothing_of_ours(closed: Scene) -> None:
-    answer, (arrival,) = await closed.arrivals_of("preflight", ("x-original-url", "/admin"), ("waitroom_place", "1"))
+async def test_a_preflight_needs_no_pass_and_brings_nothing_but_its_question(closed: Scene) -> None:
+    """P6: whoever calls a request a preflight could act at the shop with cookies, another method or a body."""
+    more = {
+        "x-original-url": "/admin",
+        "waitroom_place": "1",
+        "cookie": "basket=1",
+        "authorization": "Basic eDp5",
+        "x-http-method-override": "POST",
+        "x_http_method_override": "POST",
+    }
+    answer, (arrival,) = await closed.arrivals_of("preflight", *more.items())
+    with_body, arrivals = await closed.arrivals_of("preflight", ("transfer-encoding", "chunked"))
 
     assert answer.status == 200
-    assert not {"x-original-url", "waitroom_place", "waitroom-place"} & dict(arrival.headers).keys()
+    assert not {*more, "waitroom-place"} & dict(arrival.headers).keys()
+    assert (with_body.status, arrivals) == (503, [])
 
 
 async def test_the_waiting_page_is_no_page_of_the_shops(closed: Scene) -> None:

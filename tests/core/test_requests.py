@@ -8,6 +8,7 @@ from waitroom.core.requests import Headers, Kind, accepts_html, kind_of, qualiti
 
 CHROME_ACCEPT = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML = (b"accept", CHROME_ACCEPT)
+PREFLIGHT = [(b"origin", b"https://app.example"), (b"access-control-request-method", b"PUT")]
 WEBSOCKET = [(b"upgrade", b"websocket"), (b"connection", b"keep-alive, Upgrade")]
 
 
@@ -38,10 +39,13 @@ def dest(value: bytes) -> tuple[bytes, bytes]:
         ("POST", [dest(b"document"), HTML], Kind.UNSAFE),
         ("DELETE", [], Kind.UNSAFE),
         ("get", [dest(b"document")], Kind.UNSAFE),
-        ("OPTIONS", [(b"origin", b"https://app.example"), (b"access-control-request-method", b"PUT")], Kind.PREFLIGHT),
+        ("OPTIONS", PREFLIGHT, Kind.PREFLIGHT),
+        ("OPTIONS", [*PREFLIGHT, (b"content-length", b"0")], Kind.PREFLIGHT),
+        ("OPTIONS", [*PREFLIGHT, (b"content-length", b"5")], Kind.UNSAFE),
+        ("OPTIONS", [*PREFLIGHT, (b"transfer-encoding", b"chunked")], Kind.UNSAFE),
         ("OPTIONS", [(b"origin", b"https://app.example")], Kind.UNSAFE),
         ("OPTIONS", [(b"access-control-request-method", b"PUT")], Kind.UNSAFE),
-        ("POST", [(b"origin", b"https://app.example"), (b"access-control-request-method", b"PUT")], Kind.UNSAFE),
+        ("POST", PREFLIGHT, Kind.UNSAFE),
         ("GET", [*WEBSOCKET, dest(b"websocket")], Kind.WEBSOCKET),
         ("GET", [(b"connection", b"upgrade"), (b"upgrade", b"WebSocket")], Kind.WEBSOCKET),
         ("POST", WEBSOCKET, Kind.UNSAFE),

@@ -14,6 +14,7 @@ ACCEPT_LIMIT_BYTES = 2048
 """As much of an Accept field as is read; browsers send under 200."""
 ACCEPTS_KEPT = 256
 QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+PREFLIGHTS = frozenset((b"origin", b"access-control-request-method"))
 FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object"))
 
 
@@ -25,7 +26,7 @@ class Kind(Enum):
     PREFETCH = "prefetch"
     """A browser's guess at what may be wanted next."""
     PREFLIGHT = "preflight"
-    """A browser asks whether a cross-origin request is allowed; it sends no cookies with it."""
+    """A browser asks whether a cross-origin request is allowed; it sends no cookies and no body with it."""
     FETCH = "fetch"
     """Any other GET or HEAD: an API call, an asset."""
     UNSAFE = "unsafe"
@@ -37,7 +38,7 @@ def kind_of(method: str, headers: Headers) -> Kind:
     """The kind of a request; methods are case-sensitive (RFC 9110 §9.1)."""
     names = {name for name, _ in headers}
     if method not in ("GET", "HEAD"):
-        preflight = method == "OPTIONS" and b"origin" in names and b"access-control-request-method" in names
+        preflight = method == "OPTIONS" and names >= PREFLIGHTS and not has_body(headers)
         return Kind.PREFLIGHT if preflight else Kind.UNSAFE
     if b"upgrade" in names and method == "GET" and is_websocket(headers):
         return Kind.WEBSOCKET
@@ -55,6 +56,10 @@ def is_navigation(headers: Headers) -> bool:
         if name == b"sec-fetch-mode":
             return value == b"navigate"
     return accepts_html(headers) and not any(name == b"x-requested-with" for name, _ in headers)
+
+
+def has_body(headers: Headers) -> bool:
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 def is_websocket(headers: Headers) -> bool:

@@ -45,7 +45,7 @@ from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
 from waitroom.edge.routes import json_headers
-from waitroom.edge.shop.headers import REWRITES
+from waitroom.edge.shop.headers import NO_PREFLIGHTS
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor
 from waitroom.edge.wire.exchange import DONE, Exchange
@@ -234,7 +234,7 @@ class Gate:
             await self._problem(request, visitor)
             return
         async with self._preflights:
-            await self.passage.forward(request, int(self.line.now_ms()), drop=REWRITES)
+            await self.passage.forward(request, int(self.line.now_ms()), drop=NO_PREFLIGHTS)
 
     async def _revived(self, pass_: Pass, now_ms: int) -> Pass | None:
         """A pass that has run out while its seat is still counted: the one read that a pass may cost."""

@@ -18,7 +18,9 @@ Waitroom-*, in any such spelling                | dropped; ours are added: with 
                                                 | order Waitroom-Order-Attempt and, without its own, Idempotency-Key
 Cookie                                          | without ours (`cookies.strip`)
 Transfer_Encoding, Content_Length               | dropped
-X-Original-URL, X-Rewrite-URL                   | dropped without a pass, and always where there are several rooms
+X-Original-URL, X-Rewrite-URL                   | dropped without a pass, and always where there are several rooms;
+                                                | a preflight without one loses Cookie, Authorization and the
+                                                | fields that name another method (`NO_PREFLIGHTS`), too
 
 to the client                                   | what happens
 ------------------------------------------------|-----------------------------------------------------------
@@ -54,6 +56,10 @@ COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b""))
 FRAMING = frozenset((b"host", b"content-length"))
 MADE_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"))
 REWRITES = frozenset((b"x-original-url", b"x-rewrite-url"))
+NO_PREFLIGHTS = REWRITES | {
+    b"cookie", b"authorization", b"x-http-method-override", b"x-http-method", b"x-method-override",
+}  # fmt: skip
+"""What browsers send with no preflight. Without a pass one asks for nothing but leave, and for nobody in particular."""
 
 
 class Body(Enum):
