@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import signal
 import ssl
 import subprocess
@@ -21,6 +22,7 @@ from threading import Thread
 
 import pytest
 import trustme
+import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -36,6 +38,7 @@ from waitroom.store.replies import Newcomer
 from waitroom.store.room import Room
 
 KEY = "k" * 32
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 PASSWORD = "hunter2-and-more"
 Command = Callable[..., Result]
 
@@ -94,6 +97,45 @@ def test_help_is_there_at_once_and_loads_nothing_heavy() -> None:
 
     assert all(name in said for name in ("run", "check", "demo", "status", "set", "hold", "resume", "reset"))
     assert said.endswith("\n|")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_plain_text_with_examples_that_can_be_given(name: str) -> None:
+    said = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "80"}).output
+    _, _, examples = said.partition("\nExamples:\n")
+    lines = [line.strip() for line in examples.partition("\n\n")[0].splitlines()]
+
+    assert said.isascii()
+    assert max(map(len, said.splitlines())) <= 80
+    assert lines
+    for line in lines:
+        words = [word for word in shlex.split(line) if not word.startswith("WAITROOM_")]
+        assert words[:2] == ["waitroom", name]
+        COMMANDS[name].make_context(name, words[2:])
+
+
+def test_a_terminal_that_knows_no_signs_gets_letters(tmp_path: Path) -> None:
+    """LANG of an old machine, or a log collector that reads ASCII: `check` ended with a UnicodeEncodeError."""
+    environ = os.environ | {"PYTHONIOENCODING": "ascii", "WAITROOM_DATA_DIR": str(tmp_path)}
+    for words, shown in (["check"], b"-- settings"), (["simulate", "--crowd", "100"], b"|####"):
+        run = subprocess.run([sys.executable, "-m", "waitroom", *words], env=environ, capture_output=True, timeout=60)
+
+        assert shown in run.stdout
+        assert run.stderr == b""
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    asked = {"_WAITROOM_COMPLETE": "complete_bash", "COMP_WORDS": "waitroom sol", "COMP_CWORD": "1"}
+    run = subprocess.run(
+        [sys.executable, "-m", "waitroom"], env=os.environ | asked, capture_output=True, text=True, timeout=30
+    )
+
+    assert run.stdout.split() == ["sold-out"]
+
+
+def test_options_that_exclude_each_other_end_with_2(command: Command) -> None:
+    for words in (["--csv", "--json"], ["--csv", "--try", "a.har"], ["--answer", "a.txt"]):
+        assert command("orders", *words).exit_code == 2, words
 
 
 def test_the_help_of_run_and_check_lists_every_setting(command: Command) -> None:

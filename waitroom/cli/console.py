@@ -1,5 +1,7 @@
 """What the commands print with, and how they end: 0 done, 1 failed, 2 misused."""
 
+import codecs
+import io
 import os
 import shutil
 import sys
@@ -10,11 +12,16 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from waitroom.core.settings import Settings
 
 QUIET_S = 10.0
 FAILED = 1
 MISUSED = 2
+WIDE_COLUMNS = 160
+STAND_INS = {"✓": "ok", "✗": "--", "…": "...", "·": ",", "×": "x", "–": "-", "│": "|", "┤": "|", "└": "+", "─": "-"}  # noqa: RUF001
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def say(*lines: str) -> None:
@@ -28,6 +35,28 @@ def fail(lines: str | Iterable[str], *, code: int = FAILED) -> NoReturn:
     for line in [lines] if isinstance(lines, str) else lines:
         print(line, file=sys.stderr, flush=True)
     raise typer.Exit(code)
+
+
+def stand_in_for_signs() -> None:
+    """Where the terminal or the pipe cannot take a sign (an ASCII or Latin-1 locale), write another for it."""
+
+    def stand_in(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        signs = error.object[error.start : error.end]
+        return "".join(STAND_INS.get(sign, "#" if sign in BLOCKS else "?") for sign in signs), error.end
+
+    codecs.register_error("stand-in", stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="stand-in")
+
+
+def tables() -> "Console":
+    """Where tables are printed: as wide as the terminal, or so wide in a pipe that hardly a line is broken."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE_COLUMNS
+    return Console(highlight=False, width=width)
 
 
 class LiveLine:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from waitroom.cli.console import MISUSED, fail, say
+from waitroom.cli.console import MISUSED, fail, say, tables
 from waitroom.cli.room import speak
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.parse import parse_duration_ms
@@ -58,7 +58,6 @@ async def all_of(book: OrderBook, outcome: Outcome, *, now_ms: int, least_ms: in
 
 
 def show_table(found: Sequence[Attempt]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -72,7 +71,7 @@ def show_table(found: Sequence[Attempt]) -> None:
         said = f"[{style}]{attempt.outcome.words}[/]" if style else attempt.outcome.words
         sent = str(facts["sent_at"])[:19].replace("T", " ")
         shown.add_row(sent, said, escape(attempt.reference or ""), str(attempt.status or ""), attempt.id)
-    Console(highlight=False).print(shown)
+    tables().print(shown)
     if len(found) > MOST_SHOWN:
         say(f"{len(found) - MOST_SHOWN:,} more; --csv or --json has all of them.")
 

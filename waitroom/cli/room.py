@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import typer
 
-from waitroom.cli.console import MISUSED, fail, say
+from waitroom.cli.console import MISUSED, fail, say, tables
 from waitroom.cli.status_table import table
 from waitroom.core.changes import Wanted
 from waitroom.core.errors import WaitroomError
@@ -38,22 +38,22 @@ def show_status(rooms: Sequence[Settings], *, as_json: bool, watch: bool) -> Non
                 await asyncio.sleep(WATCH_S)
                 say(*(json.dumps(facts(name, found)) for name, found in await looks(connected)))
             return
-        from rich.console import Console, Group
+        from rich.console import Group
         from rich.live import Live
 
-        async def tables() -> Group:
+        async def drawn() -> Group:
             shown = [table(name, found) for name, found in await looks(connected)]
             return Group(*[part for each in shown for part in ("", each)][1:])
 
-        console = Console(highlight=False)
-        first = await tables()
+        console = tables()
+        first = await drawn()
         if not watch:
             console.print(first)
             return
         with Live(first, console=console, auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(WATCH_S)
-                live.update(await tables(), refresh=True)
+                live.update(await drawn(), refresh=True)
 
     try:
         speak_of(rooms, show)

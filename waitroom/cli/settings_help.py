@@ -1,18 +1,18 @@
 """Every setting, for a terminal."""
 
-import shutil
 import textwrap
 from collections.abc import Iterator
 
 from waitroom.config import variables
 
+INDENT = 6
 
-def settings_lines() -> Iterator[str]:
-    width = min(100, shutil.get_terminal_size().columns - 2)
-    yield "Settings, in the environment:"
+
+def settings_lines(width: int) -> Iterator[str]:
+    """Name, default and meaning of each, in lines of at most `width`."""
     for variable in variables():
         default = "required" if variable.required else f"default {variable.default}" if variable.default else ""
-        yield f"\n  {variable.name}  {default}".rstrip()
-        yield from textwrap.wrap(
-            variable.help.replace("`", ""), width, initial_indent="      ", subsequent_indent="      "
-        )
+        yield f"  {variable.name}  {default}".rstrip()
+        meaning = variable.help.replace("`", "")
+        yield from textwrap.wrap(meaning, width, initial_indent=" " * INDENT, subsequent_indent=" " * INDENT)
+        yield ""

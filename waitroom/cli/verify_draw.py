@@ -18,7 +18,9 @@ def verify_draw(source: str, *, number: int | None, commitment: str | None, as_j
     """Check the record in a file (`-` is standard input), and say what follows from it."""
     try:
         record, checksum = read_record(read_text(source))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        fail(f"{source} cannot be read: {error.strerror}.", code=MISUSED)
+    except ValueError as error:
         fail(str(error), code=MISUSED)
     if record.seed is None:
         fail("The draw has not been made yet: there is nothing to check but to note the commitment.", code=MISUSED)

@@ -2,6 +2,7 @@
 what they will do, in sentences. What concerns a sale is in `core.sale.changes`.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,7 +64,10 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or name not in NAMES:
-            raise Misused(f"{word!r} is not a change; write rate=20/s, burst=40, max_active=500 or message='Back soon'")
+            near = [] if name in NAMES else difflib.get_close_matches(name, NAMES, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            example = "write it like rate=20/s or message='Back soon'"
+            raise Misused(f"{word!r} is not a change{meant}; {example}; there are {', '.join(NAMES)}")
         if name in given:
             raise Misused(f"{name} is given twice")
         given[name] = text

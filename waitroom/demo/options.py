@@ -36,7 +36,12 @@ class DemoOptions:
     """A sale that opens after so long, with a countdown, a lobby and a draw before it; None is open from the start."""
 
     def __post_init__(self) -> None:
-        parse_rate(self.rate)
+        for name in ("rate", "sale_in"):
+            text = getattr(self, name)
+            try:
+                parse_rate(text) if name == "rate" else parse_duration_ms(text)
+            except ValueError as fault:
+                raise ValueError(f"{name.replace('_', '-')} is {text}; it {fault}") from fault
         if self.crowd is not None and not 0 <= self.crowd <= MOST_PEOPLE:
             raise ValueError(f"crowd is {self.crowd}; it may be 0 to {MOST_PEOPLE}")
         if not 0 <= self.port <= 65535:
