@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.app.live_support import ask, browsers, cookies, pass_of, run
-from tests.support import Gateway, running_gateway, running_redis, running_shop
+from tests.support import SECRET, Gateway, running_gateway, running_redis, running_shop
+from waitroom.core.invites import Invite, InviteTokens
 
 DOCUMENT = (("accept", "text/html"), ("sec-fetch-dest", "document"))
 CHROME = ("user-agent", "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Safari/537.36")
@@ -91,6 +92,25 @@ async def test_in_shadow_all_get_through_the_report_names_them_and_going_live_ke
     assert stranger.status == 503
     assert live["shadow"]["workers"] == 0
     assert live["inside"] >= FLOOD
+
+
+@pytest.mark.parametrize("given", [{"invite_share": "50%", "burst": "2"}, {"invite_only": "1"}], ids=["share", "only"])
+async def test_in_shadow_nobody_waits_for_want_of_an_invite_or_with_one(given: dict[str, str]) -> None:
+    """Whoever had redeemed an invite waited in the other line's real page, and without one nobody came in."""
+    invite = Invite("testing", 1, 1, True, (int(time.time()) + 600) * 1000)
+    token = InviteTokens("shop", [SECRET]).sign(invite)
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, rate="1/h", shadow="1", **given) as gateway:
+            with browsers(gateway, 3) as (invited, *others):
+                await invited.open(f"/-/waitroom/invite?t={token}")
+                redeemed = await invited.open("/-/waitroom/invite", form={"t": token})
+                pages = [await person.open("/sale") for person in (invited, *others)]
+                joined = await ask(gateway, "POST", "/-/waitroom/join")
+
+    assert (redeemed.status, redeemed.url) == (200, f"{gateway.url}/")
+    assert [page.status for page in pages] == [200] * 3
+    assert joined.json()["state"] == "admitted"
+    assert [arrival.target for arrival in shop.arrivals] == ["/", *["/sale"] * 3]
 
 
 async def test_in_shadow_a_proxy_that_asks_may_send_on_everything() -> None:

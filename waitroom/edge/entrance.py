@@ -78,8 +78,11 @@ class Entrance:
 
     @property
     def gives_numbers(self) -> bool:
-        """Not before a sale's lobby, not after the sale, and not where only people with an invite come in."""
-        return self.line.phase() in NUMBERING and not self.line.settings.invite_only
+        """Not before a sale's lobby, not after the sale, and not where only people with an invite come in. In shadow
+        everybody is let in instead.
+        """
+        settings = self.line.settings
+        return settings.shadow or (self.line.phase() in NUMBERING and not settings.invite_only)
 
     def enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
         """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""

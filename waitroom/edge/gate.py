@@ -249,7 +249,7 @@ class Gate:
     # Into the line
 
     def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> Awaitable[None]:
-        if self.settings.invite_only:
+        if self.settings.invite_only and not self.settings.shadow:
             return request.answer(self.problems.invited_only(request.asked()))
         may_come_on_the_spot = self.entrance.may_come_on_the_spot(request.client)
         newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, may_come_on_the_spot)
