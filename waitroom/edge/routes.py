@@ -3,15 +3,18 @@
 Whoever serves a route puts it into the table: `routes.add("draw", READ, self._draw)`.
 
 - A POST must come from the shop's own pages, or from no browser at all.
+- A form that does not arrive whole in time does nothing.
 - The shop's own origins (`WAITROOM_CORS_ORIGINS`) may read our JSON, and their preflights are answered here.
 
 `auth`, where it is asked for, is `waitroom.edge.forward_auth`'s.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
+from waitroom.core.errors import OriginFailure
 from waitroom.core.paths import same_site_path
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
@@ -25,6 +28,8 @@ from waitroom.edge.request import Request
 READ: Final = ("GET", "HEAD")
 POST: Final = ("POST",)
 FORM_LIMIT_BYTES = 16_384
+FORM_S: Final = 10.0
+"""So long a form may take to arrive, however it trickles in."""
 MOST_FIELDS = 100
 NO_STORE: Final[Header] = (b"cache-control", b"private, no-store")
 EMPTY: Final[Header] = (b"content-length", b"0")
@@ -65,7 +70,10 @@ class Routes:
             if method == "POST" and not self._is_from_here(request):
                 await request.answer(self._problems.forbidden(request.asked()))
             else:
-                await handler(request)
+                try:
+                    await handler(request)
+                except OriginFailure as failure:
+                    await request.answer(self._problems.origin_failed(request.asked(), failure))
         elif method == "OPTIONS" and self.cors(request.scope["headers"]):
             await self._preflight(request, methods)
         else:
@@ -119,18 +127,25 @@ def json_headers(body: bytes) -> list[Header]:
 
 def see_other(target: bytes) -> Answer:
     """A form was sent: the browser goes on with a GET."""
-    return Answer(303, [(b"location", target), EMPTY], b"")
+    return Answer(303, [(b"location", target), NO_STORE, EMPTY], b"")
 
 
-async def read_form(request: Request) -> dict[str, list[str]] | None:
-    """The fields of an HTML form; None if something else was sent. The body is read whole, within its limit."""
+async def read_form(request: Request, *, limit_s: float = FORM_S) -> dict[str, list[str]] | None:
+    """The fields of an HTML form; None if something else was sent. The body is read whole, within its limit. Raises
+    OriginFailure for one that does not arrive, so that nothing is done in the name of a client who has left.
+    """
     content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
-    body = b""
-    while len(body) <= FORM_LIMIT_BYTES:
-        message = await request.receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            break
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(limit_s):
+            while more and len(body) <= FORM_LIMIT_BYTES:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise OriginFailure("upload", "the client left")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise OriginFailure("upload", "no more of a form") from None
     if not content_type.lower().startswith(b"application/x-www-form-urlencoded"):
         return None
     return read_fields(body[:FORM_LIMIT_BYTES])
