@@ -162,6 +162,24 @@ async def test_whoever_has_no_place_has_none_to_take_along(gateway: Gateway) -> 
     assert answer.json()["type"] == "urn:waitroom:problem:no-place"
 
 
+@pytest.mark.parametrize("name", ["shop.example", "[", "[::1", "a%zz"])
+async def test_the_link_leads_back_to_the_page_it_was_asked_for_on_whatever_the_host_is_called(
+    gateway: Gateway, name: str
+) -> None:
+    """A Host that no parser of addresses takes was answered 500."""
+    with browsers(gateway, 1) as (phone,):
+        await phone.open("/")
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.environment["WAITROOM_PORT"]))
+        cookie = "; ".join(f"{name}={value}" for name, value in phone.cookies.items())
+        fields = f"host: {name}\r\nreferer: http://{name}/a?b=1#c\r\norigin: http://{name}\r\ncookie: {cookie}\r\n"
+        writer.write(f"POST /-/waitroom/transfer HTTP/1.1\r\n{fields}connection: close\r\n\r\n".encode())
+        answer = await reader.read(-1)
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"&to=/a%3Fb%3D1" in answer
+
+
 async def test_an_app_takes_a_place_as_json_with_the_ticket_in_a_field(gateway: Gateway) -> None:
     with browsers(gateway, 1) as (phone,):
         await phone.open("/")

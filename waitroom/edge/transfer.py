@@ -16,7 +16,8 @@ leaves queries out.
 import json
 from html import escape
 from secrets import token_hex
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import quote
 
 import segno
 
@@ -48,6 +49,7 @@ CODES_PER_S = 8
 OFFER = frozenset(("link", "code", "no_code", "back"))
 TAKE = frozenset(("token", "taker", "to", "no_other"))
 HIDDEN = b" hidden"
+SECRETIVE: Final[Header] = (b"referrer-policy", b"strict-origin")
 
 
 class Transfer:
@@ -107,7 +109,7 @@ class Transfer:
             return
         visitor = self._entrance.read(request)
         if visitor.ticket == move.ticket or visitor.holds is Holds.PASS:
-            await request.answer(see_other(to.encode("latin-1")), *self._secretive())
+            await request.answer(see_other(to.encode("latin-1")), SECRETIVE)
             return
         has_other = visitor.holds in (Holds.WAITING, Holds.CALLED)
         said = {"token": token, "taker": token_hex(8), "to": to}
@@ -138,7 +140,7 @@ class Transfer:
             return
         given = [self._desk.set_ticket(move.ticket, secure=request.secure)]
         if asked.html:
-            await request.answer(see_other((target_of(form) or "/").encode("latin-1")), *given, *self._secretive())
+            await request.answer(see_other((target_of(form) or "/").encode("latin-1")), *given, SECRETIVE)
             return
         given.append((b"waitroom-ticket", self._desk.tokens.sign_ticket(move.ticket).encode()))
         snapshot = self._line.snapshot
@@ -151,8 +153,7 @@ class Transfer:
         base = self._routes.base(request.client)
         if not referrer.startswith(base.encode("latin-1") + b"/"):
             return None
-        parts = urlsplit(referrer.decode("latin-1"))
-        path = same_site_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+        path = same_site_path(referrer[len(base) :].partition(b"#")[0].decode("latin-1"))
         return None if path is None or path.startswith(own_path("")) else path
 
     def _draw(self, link: str, now_ms: int) -> str:
@@ -186,9 +187,6 @@ class Transfer:
                 headers=(language.header,),
             )
         return document
-
-    def _secretive(self) -> list[Header]:
-        return [(b"referrer-policy", b"strict-origin"), (b"cache-control", b"private, no-store")]
 
 
 def _text(value: str) -> bytes:
