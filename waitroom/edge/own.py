@@ -24,7 +24,6 @@ from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import (
     EMPTY,
-    JSON_HEADERS,
     NO_STORE,
     POST,
     READ,
@@ -186,7 +185,7 @@ class OwnRoutes:
         elif "again" in fields and self.entrance.read(request).holds is Holds.NOTHING and not self._has_old(request):
             await request.answer(self.problems.no_cookies(request.asked(), href=target))
         else:
-            await request.answer(see_other(target.encode("latin-1")), *JSON_HEADERS[1:3])
+            await request.answer(see_other(target.encode("latin-1")))
 
     async def _live(self, request: Request) -> None:
         await request.answer(Answer(200, [EMPTY, NO_STORE], b""))
