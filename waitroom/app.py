@@ -34,6 +34,7 @@ from waitroom.edge.shop.origin_limits import limits_of
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.status import Status
 from waitroom.edge.transfer import Transfer
+from waitroom.edge.transfer_pages import TransferPages
 from waitroom.edge.visitor import Desk
 from waitroom.store.attempts import Attempts
 from waitroom.store.invited_line import InvitedLine
@@ -202,7 +203,7 @@ def create_gate(lines: Sequence[Line], pool: OriginPool, clients: Clients, healt
         entrance=own.entrance,
         routes=own.routes,
         status=own.status,
-        pages=pages,
+        pages=TransferPages(pages),
         problems=problems,
         room_query=settings.room_query,
     )

@@ -4,7 +4,7 @@ The page is the gateway's own; what the line says is written here, and no server
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -19,6 +19,7 @@ from waitroom.edge.languages import Language
 from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.pages import Pages
 from waitroom.edge.problems import Answer, Asked, Problems
+from waitroom.edge.transfer_pages import TransferPages
 
 SHOP = "https://shop.test"
 PATH = "/phones/kestrel-9"
@@ -105,11 +106,26 @@ SCENES: Mapping[str, Scene] = {
         )
     ),
     "no-cookies-kept": Scene(answer=lambda problems, asked: problems.no_cookies(asked)),
+    "order-unsure": Scene(
+        answer=lambda problems, asked: problems.origin_failed(
+            replace(asked, safe=False), OriginFailure("timeout", sent=True)
+        )
+    ),
+    "not-found": Scene(answer=lambda problems, asked: problems.not_found(asked)),
+    "transfer": Scene(answer=lambda problems, asked: transfer_offered(asked)),
+    "transfer-take": Scene(answer=lambda problems, asked: transfer_taken(asked)),
+    "transfer-over": Scene(answer=lambda problems, asked: problems.link_over(asked)),
+    "invite": Scene(answer=lambda problems, asked: problems.invite(asked, "t")),
+    "invite-used": Scene(answer=lambda problems, asked: problems.no_invite(asked, "used", href="/")),
+    "invited-only": Scene(answer=lambda problems, asked: problems.invited_only(asked)),
     "frame": Scene(answer=lambda problems, asked: problems.frame(asked)),
     "orders": Scene(answer=lambda problems, asked: orders_of(*Outcome, asked=asked)),
     "orders-none": Scene(answer=lambda problems, asked: orders_of(asked=asked)),
     "orders-away": Scene(answer=lambda problems, asked: orders_of(Outcome.UNKNOWN, asked=asked, recorded=False)),
-    "orders-again": Scene(answer=lambda problems, asked: order_again(asked)),
+    "orders-repeated": Scene(answer=lambda problems, asked: order_again(asked, Outcome.CONFIRMED, "")),
+    "orders-again": Scene(answer=lambda problems, asked: order_again(asked, Outcome.CONFIRMED, "ask")),
+    "orders-unsure": Scene(answer=lambda problems, asked: order_again(asked, Outcome.UNKNOWN, "ask")),
+    "orders-granted": Scene(answer=lambda problems, asked: order_again(asked, Outcome.UNKNOWN, "said")),
 }  # fmt: skip
 
 
@@ -163,9 +179,24 @@ def orders_of(*outcomes: Outcome, asked: Asked, recorded: bool = True) -> Answer
     return order_pages().listed(attempts, asked, now_ms=now_ms(), complete=recorded)
 
 
-def order_again(asked: Asked) -> Answer:
-    """To somebody who sends an order again of which nobody knows what became."""
-    return order_pages().repeated(attempt(Outcome.UNKNOWN), asked, now_ms=now_ms(), again="ask")
+def order_again(asked: Asked, outcome: Outcome, again: str) -> Answer:
+    """To somebody who sends an order again, of which this became."""
+    return order_pages().repeated(attempt(outcome), asked, now_ms=now_ms(), again=again)
+
+
+@cache
+def transfer_pages() -> TransferPages:
+    return TransferPages(Pages(SETTINGS))
+
+
+def transfer_offered(asked: Asked) -> Answer:
+    """A link as long as they are."""
+    link = f"{SHOP}/-/waitroom/transfer?t={'Abc123xyz-_' * 12}&to={PATH}"
+    return transfer_pages().offer(asked, link=link, code=transfer_pages().draw(link, now_ms()), back=PATH)
+
+
+def transfer_taken(asked: Asked) -> Answer:
+    return transfer_pages().take(asked, token="t", taker="b", to=PATH, has_other=True)
 
 
 def attempt(outcome: Outcome, *, recorded: bool = True) -> Attempt:

@@ -1,11 +1,12 @@
-"""Pictures of every page: `python -m tests.browser.shots FOLDER [NAME…] [LANGUAGE…]`.
+"""Pictures of every page: `python -m tests.browser.shots FOLDER [NAME…] [LANGUAGE…] [SIZE…] [SCHEME…]`.
 
-Every state on a phone in English; what is seen most also on a desktop, in the dark, in German and in Arabic. With
-languages, every state on a phone in each of them.
+Every state on a phone in English; what is seen most also on a desktop, in the dark, in German and in Arabic. With a
+language, a size or a scheme of colours, every state in each of those named.
 """
 
+import argparse
 import asyncio
-import sys
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from tests.browser.browser_support import running_chromium
 from tests.browser.scenes import SCENES, Stage
 from waitroom.core.parse import LANGUAGES
 
-SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+SIZES = {"phone": (390, 844), "narrow": (320, 640), "desktop": (1280, 800)}
+SCHEMES = {"light", "dark"}
 MOST_SEEN = ("waiting", "called", "lobby")
 
 
@@ -59,20 +61,29 @@ async def take(chromium: Chromium, stage: Stage, shot: Shot, folder: Path) -> No
     await context.close()
 
 
-async def take_all(folder: Path, names: set[str], languages: set[str]) -> None:
+async def take_all(folder: Path, wanted: list[Shot]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage()
     async with running_chromium() as chromium:
-        every = [Shot(scene, language=tag) for tag in sorted(languages) for scene in SCENES] or shots()
-        wanted = [shot for shot in every if not names or shot.scene in names]
         for start in range(0, len(wanted), 4):
             await asyncio.gather(*(take(chromium, stage, shot, folder) for shot in wanted[start : start + 4]))
     for shot in wanted:
         print(f"{(folder / shot.name).stat().st_size:>8} {shot.name}")
 
 
+def asked_for(words: set[str]) -> Iterator[Shot]:
+    names, rest = words & SCENES.keys(), words - SCENES.keys()
+    if not rest:
+        yield from (shot for shot in shots() if not names or shot.scene in names)
+        return
+    sizes, schemes, languages = rest & SIZES.keys() or {"phone"}, rest & SCHEMES or {"light"}, rest & {*LANGUAGES}
+    for each in itertools.product(sorted(names) or SCENES, sorted(sizes), sorted(schemes), sorted(languages) or ["en"]):
+        yield Shot(*each)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python -m tests.browser.shots FOLDER [NAME…] [LANGUAGE…]")
-    wanted = set(sys.argv[2:])
-    asyncio.run(take_all(Path(sys.argv[1]), wanted - set(LANGUAGES), wanted & set(LANGUAGES)))
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.shots")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("words", nargs="*", choices=[*SCENES, *LANGUAGES, *SIZES, *sorted(SCHEMES), []])
+    given = parser.parse_args()
+    asyncio.run(take_all(given.folder, list(asked_for(set(given.words)))))

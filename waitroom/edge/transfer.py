@@ -14,47 +14,42 @@ leaves queries out.
 """
 
 import json
-from html import escape
 from secrets import token_hex
 from typing import Final
 from urllib.parse import quote
-
-import segno
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.judge import Holds
 from waitroom.core.paths import own_path, same_site_path
 from waitroom.core.tokens import Move
 from waitroom.edge.cookies import Header
-from waitroom.edge.documents import Document
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.facts import iso_time
-from waitroom.edge.languages import Language
-from waitroom.edge.pages import Pages
-from waitroom.edge.problems import Answer, Asked, Problems
+from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import POST, Routes, json_headers, read_fields, read_form, see_other, target_of
 from waitroom.edge.status import Status
+from waitroom.edge.transfer_pages import LIFE_MS, TransferPages
 from waitroom.edge.visitor import Visitor, standing
-from waitroom.edge.words import Words
 from waitroom.store.moves import take
 from waitroom.store.replies import AdoptNeeded, GenerationGone
 
-LIFE_MS = 300_000
 STEP_MS = 15_000
 """Links asked for again within this time are the same one."""
 LONGEST_TARGET = 512
-CODES_PER_S = 8
-"""A worker draws no more QR codes than this, 6 ms each; the link works without."""
-OFFER = frozenset(("link", "code", "no_code", "back"))
-TAKE = frozenset(("token", "taker", "to", "no_other"))
-HIDDEN = b" hidden"
 SECRETIVE: Final[Header] = (b"referrer-policy", b"strict-origin")
 
 
 class Transfer:
     def __init__(
-        self, *, entrance: Entrance, routes: Routes, status: Status, pages: Pages, problems: Problems, room_query: str
+        self,
+        *,
+        entrance: Entrance,
+        routes: Routes,
+        status: Status,
+        pages: TransferPages,
+        problems: Problems,
+        room_query: str,
     ) -> None:
         self._entrance = entrance
         self._line = entrance.line
@@ -64,8 +59,6 @@ class Transfer:
         self._pages = pages
         self._problems = problems
         self._room_query = room_query
-        self._documents: dict[tuple[str, str], Document] = {}
-        self._codes = (0, 0)
         routes.add("transfer", ("GET", "HEAD", "POST"), self._transfer)
         routes.add("take", POST, self._take)
 
@@ -91,10 +84,9 @@ class Transfer:
         back, to = to, to if len(to) <= LONGEST_TARGET else "/"
         ask_for = "to=" + quote(to, safe="/") if to != "/" else ""
         link = self._routes.base(request.client) + own_path("transfer", self._room_query, "t=" + token, ask_for)
-        code = self._draw(link, now_ms)
+        code = self._pages.draw(link, now_ms)
         if asked.html:
-            fields = {"link": link, "code": code, "back": back, "no_code": "" if code else " hidden"}
-            await self._page(request, asked, "offer", {name: _text(value) for name, value in fields.items()})
+            await request.answer(self._pages.offer(asked, link=link, code=code, back=back))
             return
         body = json.dumps({"url": link, "qr": code or None, "expires_at": iso_time(expires_ms).decode()}).encode()
         await request.answer(Answer(200, json_headers(body), body), *self._routes.cors(request.scope["headers"]))
@@ -112,13 +104,8 @@ class Transfer:
             await request.answer(see_other(to.encode("latin-1")), SECRETIVE)
             return
         has_other = visitor.holds in (Holds.WAITING, Holds.CALLED)
-        said = {"token": token, "taker": token_hex(8), "to": to}
-        await self._page(
-            request,
-            asked,
-            "take",
-            {name: _text(value) for name, value in said.items()} | {"no_other": b"" if has_other else HIDDEN},
-        )
+        page = self._pages.take(asked, token=token, taker=token_hex(8), to=to, has_other=has_other)
+        await request.answer(page)
 
     async def _take(self, request: Request) -> None:
         form, asked = await read_form(request) or {}, request.asked()
@@ -155,39 +142,3 @@ class Transfer:
             return None
         path = same_site_path(referrer[len(base) :].partition(b"#")[0].decode("latin-1"))
         return None if path is None or path.startswith(own_path("")) else path
-
-    def _draw(self, link: str, now_ms: int) -> str:
-        """The QR code as the address of a picture; empty where too many were asked for. The mask is fixed: to try all
-        eight costs four times as much, and every reader takes each of them.
-        """
-        second, drawn = self._codes
-        if second != now_ms // 1000:
-            second, drawn = now_ms // 1000, 0
-        if drawn >= CODES_PER_S:
-            return ""
-        self._codes = second, drawn + 1
-        code = segno.make(link, micro=False, error="m", mask=4, boost_error=False)
-        return code.svg_data_uri(omitsize=True, light="#fff")
-
-    async def _page(self, request: Request, asked: Asked, view: str, fields: dict[str, bytes]) -> None:
-        language = self._pages.languages.choose(asked.accept_language)
-        filled = {name.encode(): value for name, value in fields.items()}
-        headers, body = self._document(view, language).answer(filled, gzip=asked.gzip)
-        await request.answer(Answer(200, headers, body))
-
-    def _document(self, view: str, language: Language) -> Document:
-        document = self._documents.get((view, language.tag))
-        if document is None:
-            context = {**self._pages.common(language), "view": view, "life": Words(language).duration(LIFE_MS)}
-            document = self._documents[view, language.tag] = self._pages.templates.compile(
-                "transfer.html",
-                context,
-                visitor=OFFER if view == "offer" else TAKE,
-                referrer=b"strict-origin",
-                headers=(language.header,),
-            )
-        return document
-
-
-def _text(value: str) -> bytes:
-    return escape(value).encode("utf-8", "replace")
