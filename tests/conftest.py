@@ -1,15 +1,30 @@
-"""What holds for every test: those that measure a wall clock may be tried again, and logging is left as it was."""
+"""What holds for every test: there is a Redis to start, those that measure a wall clock may be tried again, and
+logging is left as it was.
+"""
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
 
+from tests.support import redis_binaries
+from waitroom.store.server_program import how_to_install
+
+NEEDS_NO_REDIS = Path(__file__).parent / "core"
+
 # A machine that stands still for a moment is no fault of the example just tried.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without a Redis most of the tests mean nothing: say so in one line, instead of skipping thousands."""
+    asked = [Path(config.invocation_params.dir, name.partition("::")[0]).resolve() for name in config.args]
+    if not redis_binaries() and not all(path.is_relative_to(NEEDS_NO_REDIS) for path in asked):
+        raise pytest.UsageError(f"The tests need a Redis. {how_to_install()} (`pytest tests/core` needs none.)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
