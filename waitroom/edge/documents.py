@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from copy import copy
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -28,10 +29,31 @@ GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 STORED_LIMIT_BYTES = 2560
 
 
+class Head(NamedTuple):
+    """Header fields that many answers have alike, and the same as they are sent."""
+
+    fields: Headers
+    lines: bytes
+
+
+def head_of(*fields: tuple[bytes, bytes]) -> Head:
+    return Head([*fields], lines_of(fields))
+
+
+def lines_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Raises ValueError for a field that would be more than one line (RFC 9112 §11.1)."""
+    lines = b""
+    for name, value in fields:
+        if b"\n" in value or b"\r" in value or b"\0" in value:
+            raise ValueError(f"{name!r} holds a line break")
+        lines += b"%b: %b\r\n" % (name, value)
+    return lines
+
+
 class Document:
     """A compiled page: `body()` in microseconds, and the headers that go with it."""
 
-    __slots__ = ("_crc", "_deflated", "_fields", "_head", "_headers", "_tail")
+    __slots__ = ("_crc", "_deflated", "_fields", "_head", "_heads", "_tail")
 
     def __init__(
         self,
@@ -49,7 +71,7 @@ class Document:
         self._crc = zlib.crc32(self._head)
         squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
         self._deflated = GZIP_HEADER + squeeze.compress(self._head) + squeeze.flush(zlib.Z_FULL_FLUSH)
-        self._headers: Headers = [
+        same: Headers = [
             (b"content-type", b"text/html; charset=utf-8"),
             (b"cache-control", b"private, no-store"),
             VARY,
@@ -59,6 +81,7 @@ class Document:
             (b"x-content-type-options", b"nosniff"),
             *headers,
         ]
+        self._heads = head_of(*same), head_of(*same, (b"content-encoding", b"gzip"))
 
     def filled(self, fields: Mapping[bytes, bytes]) -> "Document":
         """The same document with some of its fields filled in for good."""
@@ -83,12 +106,14 @@ class Document:
         total = (len(self._head) + size) & 0xFFFFFFFF
         return b"".join((self._deflated, block, crc.to_bytes(4, "little"), total.to_bytes(4, "little")))
 
+    def head(self, *, gzip: bool) -> Head:
+        """What goes with each answer, but for its length."""
+        return self._heads[gzip]
+
     def answer(self, fields: Mapping[bytes, bytes], *, gzip: bool, retry_after_s: int = 0) -> tuple[Headers, bytes]:
         """Headers and body; for HEAD the caller leaves the body out."""
         body = self.body(fields, gzip=gzip)
-        headers = [*self._headers, (b"content-length", b"%d" % len(body))]
-        if gzip:
-            headers.append((b"content-encoding", b"gzip"))
+        headers = [*self.head(gzip=gzip).fields, (b"content-length", b"%d" % len(body))]
         if retry_after_s > 0:
             headers.append((b"retry-after", b"%d" % retry_after_s))
         return headers, body

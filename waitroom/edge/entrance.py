@@ -39,22 +39,16 @@ class Arrival:
         return self._is_told or self._exchange.peer_lost
 
     def set_result(self, entry: Entry | None) -> None:
-        self._go_on(lambda: self._then(entry))
+        self._is_told = True
+        self._exchange.attempt(self._then, entry)
 
     def set_exception(self, error: Exception) -> None:
-        def fail() -> Awaitable[None]:
-            raise error
-
-        self._go_on((lambda: self._then(error)) if isinstance(error, StoreUnavailable) else fail)
+        self._is_told = True
+        self._exchange.attempt(self._then if isinstance(error, StoreUnavailable) else fail, error)
 
     def cancel(self) -> None:
         """The worker stops."""
         self.set_exception(StoreUnavailable("enter: the worker stops"))
-
-    def _go_on(self, step: Callable[[], Awaitable[None]]) -> None:
-        if not self.done():
-            self._is_told = True
-            self._exchange.attempt(step)
 
 
 class Entrance:
@@ -156,6 +150,10 @@ class Entrance:
                 return Holds.CALLED
             case _:
                 return Holds.LAPSED
+
+
+def fail(error: Exception) -> Awaitable[None]:
+    raise error
 
 
 def stop(task: asyncio.Task[Claimed]) -> None:

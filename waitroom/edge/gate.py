@@ -39,12 +39,12 @@ from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
 from waitroom.edge.languages import accept_language
 from waitroom.edge.own import OwnRoutes
-from waitroom.edge.pages import Pages, accepts_gzip
+from waitroom.edge.pages import Pages, accepts_gzip, retry_after
 from waitroom.edge.passage import Passage
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.problems import Problems
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
-from waitroom.edge.routes import json_headers
+from waitroom.edge.routes import JSON_HEAD
 from waitroom.edge.shop.headers import NO_PREFLIGHTS
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor
@@ -126,7 +126,7 @@ class Gate:
             now_ms = self.line.now_ms()
             body = self.own.poll(scope["headers"], target, now_ms, secure=self.clients.is_secure(scope))
             if body is not None:
-                exchange.answer(200, json_headers(body), body)
+                exchange.answer_ready(200, JSON_HEAD.lines, body)
                 counts[POLLED] = polled = counts[POLLED] + 1
                 if not polled % TIMED_POLLS:
                     observe(counts, POLL_TIME, self.line.now_ms() - now_ms)
@@ -313,10 +313,8 @@ class Gate:
         sent = request.scope["headers"]
         if self.settings.cloudflare_json and asks_for_json(sent):
             return self.routes.say(request, facts, *more, status=self.settings.waiting_status)
-        headers, body = self.pages.waiting(
-            facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent)
-        )
-        return request.answer(Answer(self.settings.waiting_status, headers, body), *more)
+        head, body = self.pages.page(facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent))
+        return request.answer_under(self.settings.waiting_status, head, body, retry_after(facts), *more)
 
     def _problem(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)

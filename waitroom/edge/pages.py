@@ -17,7 +17,7 @@ from waitroom.core.paths import own_path
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.brand import brand_of
-from waitroom.edge.documents import Document, Headers
+from waitroom.edge.documents import Document, Head, Headers
 from waitroom.edge.facts import (
     CHANGES,
     PageFacts,
@@ -112,11 +112,16 @@ class Pages:
 
     def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
-        say = self._say(language or self.languages.default)
+        head, body = self.page(facts, language or self.languages.default, gzip=gzip)
+        return [*head.fields, (b"content-length", b"%d" % len(body)), retry_after(facts)], body
+
+    def page(self, facts: PageFacts, language: Language, *, gzip: bool) -> tuple[Head, bytes]:
+        """`waiting` for `Request.answer_under`: the header without its length and `retry_after`."""
+        say = self._say(language)
         target = facts.target
         tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
         document = tell(say, told_of(facts))
-        return document.answer(self._own(facts, say), gzip=gzip, retry_after_s=max(1, round(facts.next_poll_s)))
+        return document.head(gzip=gzip), document.body(self._own(facts, say), gzip=gzip)
 
     def common(self, language: Language) -> dict[str, object]:
         """What every template is given."""
@@ -219,6 +224,10 @@ class Pages:
         if facts.state != "waiting" or facts.wait_high_s is None:
             return longest_s
         return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
+
+
+def retry_after(facts: PageFacts) -> tuple[bytes, bytes]:
+    return b"retry-after", b"%d" % max(1, round(facts.next_poll_s))
 
 
 def script_of(templates: Templates, *, drawn: bool = False) -> Markup:

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.requests import Kind
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
+from waitroom.edge.documents import Head, lines_of
 from waitroom.edge.problems import Answer, Asked, asked_by
 from waitroom.edge.wire.exchange import DONE, Exchange
 
@@ -43,6 +44,14 @@ class Request:
             self.exchange.answer(answer.status, headers, body)
             return DONE
         return self._send(answer.status, headers, body)
+
+    def answer_under(self, status: int, head: Head, body: bytes, *more: Header) -> Awaitable[None]:
+        """`answer`, of which most of the header is always the same; without its length."""
+        if self.exchange.can_answer:
+            self.exchange.answer_ready(status, head.lines + lines_of(more) if more else head.lines, body)
+            return DONE
+        length = (b"content-length", b"%d" % len(body))
+        return self.answer(Answer(status, [*head.fields, length], body), *more)
 
     async def _send(self, status: int, headers: list[Header], body: bytes) -> None:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})

@@ -21,6 +21,7 @@ from waitroom.edge.clients import Client
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cookies import Header
 from waitroom.edge.cors import Cors, origin_of
+from waitroom.edge.documents import head_of
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.problems import Answer, Problems
 from waitroom.edge.request import Request
@@ -33,7 +34,7 @@ FORM_S: Final = 10.0
 MOST_FIELDS = 100
 NO_STORE: Final[Header] = (b"cache-control", b"private, no-store")
 EMPTY: Final[Header] = (b"content-length", b"0")
-JSON_HEADERS: Final[tuple[Header, ...]] = (
+JSON_HEAD: Final = head_of(
     (b"content-type", b"application/json"),
     NO_STORE,
     (b"vary", b"cookie, origin"),
@@ -122,7 +123,7 @@ class Routes:
 
 
 def json_headers(body: bytes) -> list[Header]:
-    return [*JSON_HEADERS, (b"content-length", b"%d" % len(body))]
+    return [*JSON_HEAD.fields, (b"content-length", b"%d" % len(body))]
 
 
 def see_other(target: bytes) -> Answer:

@@ -20,7 +20,7 @@ Told = TypeVar("Told", contravariant=True)
 
 class Waiter(Protocol[Told]):
     """Who is told the answer: a future, or what behaves like one and needs no task. One that is done, because nobody
-    waits any more, is not asked for.
+    waits any more, is not asked for, and told nothing.
     """
 
     def done(self) -> bool: ...
@@ -71,7 +71,8 @@ class Batcher(Generic[Item, Answer]):
                             waiter.set_result(answer)
                 finally:
                     for _, waiter in batch:
-                        waiter.cancel()
+                        if not waiter.done():
+                            waiter.cancel()
                 self._last_at = asyncio.get_running_loop().time()
         finally:
             self._task = None
@@ -83,6 +84,7 @@ class Batcher(Generic[Item, Answer]):
     async def close(self) -> None:
         """Whoever still waits is cancelled, also in a call that is under way."""
         for _, waiter in self._waiting:
-            waiter.cancel()
+            if not waiter.done():
+                waiter.cancel()
         if self._task is not None:
             self._task.cancel()

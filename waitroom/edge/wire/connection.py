@@ -149,7 +149,7 @@ class EdgeProtocol(HeadReader):
             self.feed(data)
             fresh, self.fresh = self.fresh, None
             if fresh is not None:
-                fresh.attempt(lambda: self.asgi_app(fresh.scope, fresh.receive, fresh.send))
+                fresh.attempt(self.asgi_app, fresh.scope, fresh.receive, fresh.send)
 
     def hold(self, data: bytes) -> None:
         self.held += data

@@ -74,10 +74,10 @@ class Cycle:
     async def call(self, app: ASGIApp) -> None:
         await app(self.scope, self.receive, self.send)
 
-    def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+    def attempt(self, step: Callable[..., Awaitable[None]], *given: object) -> None:
         """Do now what needs no waiting: most requests of a gate cost no task."""
         try:
-            rest = step()
+            rest = step(*given)
         except Exception as error:
             rest = failed(error)
         if rest is not DONE:
@@ -222,6 +222,22 @@ class Cycle:
         self.response_started = True
         self.expects_continue = False
         self.head = head  # goes with the first piece of body, as ASGI has it: one write instead of two
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """A whole answer at once, whose header `lines` were put together before: each is one line, none is about
+        framing. `status` is one that has a body.
+        """
+        protocol = self.protocol
+        if self.more_body or protocol.edge.draining:
+            self.keep_alive = False
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        sent = b"" if self.scope["method"] == "HEAD" else body
+        protocol.edge.counts[ANSWERS_AT + status // 100] += 1
+        self.response_started = self.response_complete = True
+        self.expects_continue = False
+        protocol.transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (STATUS_LINE[status], lines, len(body), end, sent))
+        self.wake()
+        protocol.answered(self)
 
     def write(self, body: bytes, *, more: bool) -> None:
         head, self.head = self.head, b""

@@ -82,12 +82,18 @@ class Exchange:
         cycle.start(status, headers)
         cycle.write(body, more=False)
 
-    def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+    def answer_ready(self, status: int, lines: bytes, body: bytes) -> None:
+        """`answer`, whose header is ready but for the framing (`Cycle.answer`). For HEAD the body is left out here."""
+        cycle = self._protocol.running
+        assert cycle is not None
+        cycle.answer(status, lines, body)
+
+    def attempt(self, step: Callable[..., Awaitable[None]], *given: object) -> None:
         """Go on with a request for which `DONE` was returned; what `step` leaves to be awaited becomes a task."""
         cycle = self._protocol.running
         if cycle is None or cycle.exchange is not self:
             raise RuntimeError("this request is not under way")
-        cycle.attempt(step)
+        cycle.attempt(step, *given)
 
     @property
     def can_hijack(self) -> bool:
