@@ -12,6 +12,7 @@ from tests.app.orders_support import ROUTES, Shopper, facts, running_place
 from tests.app.till import LARGE_BYTES
 from waitroom.core.orders.attempt import Outcome
 from waitroom.demo.browser import Answer
+from waitroom.edge.orders import placing
 
 OUTCOMES = {
     "well": Outcome.CONFIRMED,
@@ -194,6 +195,40 @@ async def test_a_second_tab_at_another_worker_waits_and_gets_the_same_redirect()
         assert api.status == 201
         assert (elsewhere.status, facts(elsewhere)["outcome"], facts(elsewhere)["reference"]) == (200, "confirmed", "2")
         assert place.till.seen == {"1": 1, "2": 1}
+
+
+async def test_repeats_that_wait_for_another_worker_are_few_and_the_rest_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them asked Redis three times a second for half a minute, however many one visitor sent."""
+    monkeypatch.setattr(placing, "LOOKING", placing.LOOKING_OF_ONE + 1)
+    async with running_place(2) as place:
+        ann, ben = await place.shopper(), await place.shopper()
+        place.till.gate.clear()
+        first = [asyncio.create_task(each.order("1")) for each in (ann, ben)]
+        await place.until(ann, Outcome.UNDER_WAY)
+        await place.until(ben, Outcome.UNDER_WAY)
+        of_ann = [asyncio.create_task(ann.at(place.workers[1]).order("1")) for _ in range(placing.LOOKING_OF_ONE + 2)]
+        told, waiting = await told_and_waiting(of_ann, 2)
+        of_ben = [asyncio.create_task(ben.at(place.workers[1]).order("1")) for _ in range(3)]
+        told_too, waiting_too = await told_and_waiting(of_ben, 2)
+        place.till.gate.set()
+        answers = await asyncio.gather(*first, *waiting, *waiting_too)
+
+        assert all((answer.header("location") or "").startswith("/-/waitroom/orders?") for answer in (*told, *told_too))
+        assert (len(waiting), len(waiting_too)) == (placing.LOOKING_OF_ONE, 1)
+        assert {answer.header("location") for answer in answers} == {"/thanks/1"}
+        assert place.till.seen["1"] == 2
+
+
+async def told_and_waiting(
+    asked: list["asyncio.Task[Answer]"], count: int
+) -> tuple[list[Answer], list["asyncio.Task[Answer]"]]:
+    """As soon as so many have their answer."""
+    async with asyncio.timeout(10):
+        while sum(each.done() for each in asked) < count:
+            await asyncio.sleep(0.02)
+    return [each.result() for each in asked if each.done()], [each for each in asked if not each.done()]
 
 
 async def test_a_form_shown_anew_with_another_token_and_boundary_is_the_same_order() -> None:

@@ -42,11 +42,15 @@ from waitroom.edge.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_form
 from waitroom.edge.shop.headers import origin_form
+from waitroom.edge.wire.exchange import Exchange
 from waitroom.store.attempts import Attempts
 from waitroom.store.orders import Found, is_id, new_id, owner_in, owner_of
 
 LOOK_S: Final = 0.3
 """So often a repeat looks at what another worker has under way."""
+LOOKING: Final = 64
+LOOKING_OF_ONE: Final = 4
+"""So many repeats of one worker, and of one visitor, look; more are told at once that the order is under way."""
 UPLOAD_S: Final = 900.0
 """So long an order may take whose body is too large to be read before."""
 HELD_BYTES: Final = 64 * 1024 * 1024
@@ -77,6 +81,7 @@ class Orders:
         self._placing: dict[str, Placing] = {}
         self._held_bytes = 0
         self._held_of: Counter[str] = Counter()
+        self._looking: Counter[str] = Counter()
 
     def suspect(self, request: Request) -> Suspect | None:
         """What the request may be an order of; its body tells."""
@@ -164,7 +169,7 @@ class Orders:
                 if begun is None:
                     return
                 found = begun
-            last, waited = await self._settled(found.attempt)
+            last, waited = await self._settled(found.attempt, asked.request.exchange)
             has_waited |= waited
             match on_repeat(
                 last,
@@ -217,22 +222,27 @@ class Orders:
         if self._placing.get(digest) is placing:
             del self._placing[digest]
 
-    async def _settled(self, attempt: Attempt) -> tuple[Attempt, bool]:
+    async def _settled(self, attempt: Attempt, exchange: Exchange) -> tuple[Attempt, bool]:
         """What came of an attempt that may be under way at another worker, as soon as that is known there, and whether
         that took waiting.
         """
-        waited = False
+        waited, visitor = False, attempt.visitor
         if attempt.outcome is not Outcome.UNDER_WAY or attempt.worker == self.line.worker:
             return attempt, waited
-        for _ in range(int(WAIT_S / LOOK_S)):
-            try:
+        if self._looking.total() >= LOOKING or self._looking[visitor] >= LOOKING_OF_ONE:
+            return attempt, waited
+        self._looking[visitor] += 1
+        try:
+            for _ in range(int(WAIT_S / LOOK_S)):
                 attempt = await self.attempts.book.read(attempt.id, now_ms=self.line.now_ms()) or attempt
-            except StoreUnavailable:
-                break
-            if attempt.outcome is not Outcome.UNDER_WAY:
-                break
-            waited = True
-            await asyncio.sleep(LOOK_S)
+                if attempt.outcome is not Outcome.UNDER_WAY or exchange.peer_lost:
+                    break
+                waited = True
+                await asyncio.sleep(LOOK_S)
+        except StoreUnavailable:
+            pass
+        finally:
+            self._looking -= Counter((visitor,))
         return attempt, waited
 
     async def _tell(self, asked: Asked, attempt: Attempt, *, asks: bool) -> None:
