@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waitroom.store.held import HeldPolls
+from waitroom.store.held import MOST_OF_ONE, HeldPolls
 
 
 async def answered(futures: "dict[int, asyncio.Future[None]]") -> set[int]:
@@ -41,6 +41,18 @@ async def test_two_tabs_of_one_visitor_are_both_woken() -> None:
     assert one.done()
     assert two.done()
     assert len(held) == 0
+
+
+async def test_one_ticket_holds_few_polls_and_keeps_nobody_else_from_it() -> None:
+    """Near the front, one ticket on twenty thousand connections had everybody farther back answered at once."""
+    held = HeldPolls(most=100)
+    others = hold(held, *range(1000, 1050))
+    mine = [held.hold(3, 60) for _ in range(500)]
+
+    assert await answered(others) == set()
+    assert [future.done() for future in mine] == [True] * (500 - MOST_OF_ONE) + [False] * MOST_OF_ONE
+    assert len(held) == len(others) + MOST_OF_ONE
+    held.wake_all()
 
 
 async def test_the_time_is_up() -> None:

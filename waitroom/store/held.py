@@ -1,7 +1,7 @@
 """Held polls: answers kept back until something changes for that visitor.
 
 Kept by place, so that a moved front wakes exactly those it called. Bounded: over the cap the farthest is
-answered first.
+answered first, and of one place the oldest, so that nobody takes the others' room with a single ticket.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from waitroom.core.model import State
 from waitroom.core.sale.schedule import Sale
 
 MOST_HELD = 20_000
+MOST_OF_ONE = 8
 
 
 class HeldPolls:
@@ -29,12 +30,15 @@ class HeldPolls:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, finish, future)
-        self._by_place.setdefault(place, []).append(future)
+        here = self._by_place.setdefault(place, [])
+        here.append(future)
         heapq.heappush(self._farthest, -place)
         self._count += 1
         future.add_done_callback(lambda done: self._let_go(place, done, timer))
         if self._most == 0:
             finish(future)
+        elif len(here) > MOST_OF_ONE:
+            finish(here[-1 - MOST_OF_ONE])
         elif self._count > self._most:
             self._drop_farthest()
         return future
