@@ -24,8 +24,9 @@ from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.orders.placing import Orders
 from waitroom.edge.orders.routes import OrderRoutes
 from waitroom.edge.own import OwnRoutes
-from waitroom.edge.pages import Pages
-from waitroom.edge.problems import Problems
+from waitroom.edge.pages.problems import Problems
+from waitroom.edge.pages.transfer import TransferPages
+from waitroom.edge.pages.waiting import Pages
 from waitroom.edge.rooms import front_of
 from waitroom.edge.routes import POST, Routes
 from waitroom.edge.shop.dialer import tls_context
@@ -34,7 +35,6 @@ from waitroom.edge.shop.origin_limits import limits_of
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.status import Status
 from waitroom.edge.transfer import Transfer
-from waitroom.edge.transfer_pages import TransferPages
 from waitroom.edge.visitor import Desk
 from waitroom.store.attempts import Attempts
 from waitroom.store.invited_line import InvitedLine

@@ -32,7 +32,7 @@ const box = (id, text) => {
 };
 const time = (when, style) => new Intl.DateTimeFormat(regional, style).format(new Date(when));
 
-// The same rounding as waitroom/edge/words.py; a browser test compares the two.
+// The same rounding as waitroom/edge/pages/words.py; a browser test compares the two.
 const waitInWords = (wait) => {
   if (!wait) return words.wait_unknown;
   if (wait.high < 60) return words.wait_moment;

@@ -14,8 +14,8 @@ from tests.app.live_support import ask, browsers, run
 from tests.support import SECRET, Gateway, Shop, page_facts, running_gateway, running_redis, running_shop
 from waitroom.core.tokens import Move, Ticket, Tokens
 from waitroom.demo.browser import Answer, Browser
+from waitroom.edge.pages.transfer import LIFE_MS
 from waitroom.edge.transfer import STEP_MS
-from waitroom.edge.transfer_pages import LIFE_MS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

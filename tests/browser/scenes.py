@@ -15,11 +15,11 @@ from waitroom.core.errors import OriginFailure
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.languages import Language
 from waitroom.edge.orders.pages import OrderPages
-from waitroom.edge.pages import Pages
-from waitroom.edge.problems import Answer, Asked, Problems
-from waitroom.edge.transfer_pages import TransferPages
+from waitroom.edge.pages.languages import Language
+from waitroom.edge.pages.problems import Answer, Asked, Problems
+from waitroom.edge.pages.transfer import TransferPages
+from waitroom.edge.pages.waiting import Pages
 
 SHOP = "https://shop.test"
 PATH = "/phones/kestrel-9"

@@ -10,9 +10,9 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.browser_support import ARGUMENTS, CHROMIUM
 from tests.support import need
 from waitroom.core.parse import LANGUAGES
-from waitroom.edge.languages import Languages
-from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import Words
+from waitroom.edge.pages.languages import Languages
+from waitroom.edge.pages.templates_path import templates_dir
+from waitroom.edge.pages.words import Words
 
 LOADED = Languages(templates_dir() / "locales")
 FIGURES = (templates_dir() / "_partials" / "figures.js").read_text()

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.written_gateway import HOLD_S, PAGES, Gateway, facts, page_facts, until
-from waitroom.edge.languages import Language
-from waitroom.edge.words import Words
+from waitroom.edge.pages.languages import Language
+from waitroom.edge.pages.words import Words
 
 
 def test_the_position_falls_without_a_reload(gateway: Gateway, page: Page) -> None:

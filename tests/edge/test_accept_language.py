@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitroom.edge.accept_language import LONGEST_BYTES, MOST_RANGES, choose, lookup, ranges
+from waitroom.edge.pages.accept_language import LONGEST_BYTES, MOST_RANGES, choose, lookup, ranges
 
 OFFERED = frozenset(("en", "de", "fr", "pt-BR", "he", "nb", "zh-Hans", "zh-Hant"))
 

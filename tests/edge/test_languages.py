@@ -21,12 +21,12 @@ from tests.edge.test_problems import FACTS
 from waitroom.core.errors import OriginFailure
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
-from waitroom.edge.languages import Language, Languages, accept_language
-from waitroom.edge.pages import Pages
-from waitroom.edge.problem_texts import ORIGIN_TEXTS
-from waitroom.edge.problems import Asked, Problems
-from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import UNGROUPED_BELOW, Words
+from waitroom.edge.pages.languages import Language, Languages, accept_language
+from waitroom.edge.pages.problem_texts import ORIGIN_TEXTS
+from waitroom.edge.pages.problems import Asked, Problems
+from waitroom.edge.pages.templates_path import templates_dir
+from waitroom.edge.pages.waiting import Pages
+from waitroom.edge.pages.words import UNGROUPED_BELOW, Words
 
 FOLDER = templates_dir() / "locales"
 TRANSLATED = tuple(tag for tag in LANGUAGES if tag != "en")
@@ -83,7 +83,7 @@ def test_there_is_a_catalogue_for_each_language_and_no_other() -> None:
 
 @pytest.mark.parametrize("tag", TRANSLATED)
 def test_every_sentence_is_translated_and_nothing_else(tag: str) -> None:
-    """To mend it: waitroom/edge/languages.py says how."""
+    """To mend it: waitroom/edge/pages/languages.py says how."""
     translated = {sentence.english for sentence in sentences(tag) if all(sentence.said) and sentence.said}
 
     assert sorted(in_use() - translated) == []

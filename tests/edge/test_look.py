@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from waitroom.core.settings import Settings
-from waitroom.edge.brand import brand_of, logo_address
 from waitroom.edge.facts import PageFacts
-from waitroom.edge.look import ROUND_TRIP_BYTES, look_faults
-from waitroom.edge.pages import Pages
+from waitroom.edge.pages.brand import brand_of, logo_address
+from waitroom.edge.pages.look import ROUND_TRIP_BYTES, look_faults
+from waitroom.edge.pages.waiting import Pages
 
 SVG = "<?xml version='1.0'?>\n<!-- by hand -->\n<svg viewBox='0 0 9 9'>\n  <path fill='#f00' d=\"M0 0h9v9z\"/>\n</svg>"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import STORED_LIMIT_BYTES, Document
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.languages import Language
-from waitroom.edge.pages import ENDS, PLACED, PLACELESS, REACH, Pages, accepts_gzip
-from waitroom.edge.templates import Templates
-from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import Words
+from waitroom.edge.pages.documents import STORED_LIMIT_BYTES, Document
+from waitroom.edge.pages.languages import Language
+from waitroom.edge.pages.templates import Templates
+from waitroom.edge.pages.templates_path import templates_dir
+from waitroom.edge.pages.waiting import ENDS, PLACED, PLACELESS, REACH, Pages, accepts_gzip
+from waitroom.edge.pages.words import Words
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Rhône & Fils"})
 PAGES = Pages(SETTINGS)

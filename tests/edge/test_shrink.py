@@ -2,7 +2,7 @@
 
 import pytest
 
-from waitroom.edge.shrink import shrink_script, shrink_style
+from waitroom.edge.pages.shrink import shrink_script, shrink_style
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.sale.changes import at, end_text
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
-from waitroom.edge.look import look_faults
+from waitroom.edge.pages.look import look_faults
 from waitroom.log import Redactor, secrets_of
 from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.embedded import find_running

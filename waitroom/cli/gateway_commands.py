@@ -21,7 +21,7 @@ def run() -> None:
     settings = settings_or_end()
     from waitroom import log, serve
     from waitroom.core.errors import ConfigError, WaitroomError
-    from waitroom.edge.look import look_faults
+    from waitroom.edge.pages.look import look_faults
     from waitroom.edge.shop.dialer import tls_context
 
     log.set_up(settings)

@@ -1,4 +1,4 @@
-"""Mark the sentences that people read in their own language; `waitroom.edge.languages` says how one is added."""
+"""Mark the sentences that people read in their own language; `waitroom.edge.pages.languages` says how one is added."""
 
 
 def N_(sentence: str) -> str:

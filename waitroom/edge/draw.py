@@ -1,7 +1,7 @@
 """`GET draw`: the public record of the draw. Anybody may read it, also from another site: it is the same for all."""
 
 from waitroom.core.sale.draw_state import Draw
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import READ, Routes, json_headers
 from waitroom.store.line import Line

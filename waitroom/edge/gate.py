@@ -37,11 +37,11 @@ from waitroom.edge.clients import Clients
 from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
-from waitroom.edge.languages import accept_language
 from waitroom.edge.own import OwnRoutes
-from waitroom.edge.pages import Pages, accepts_gzip, retry_after
+from waitroom.edge.pages.languages import accept_language
+from waitroom.edge.pages.problems import Problems
+from waitroom.edge.pages.waiting import Pages, accepts_gzip, retry_after
 from waitroom.edge.passage import Passage
-from waitroom.edge.problems import Problems
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
 from waitroom.edge.routes import JSON_HEAD

@@ -24,8 +24,8 @@ from waitroom.edge.clients import Client
 from waitroom.edge.cookies import CookieKind
 from waitroom.edge.entrance import Entrance, Then
 from waitroom.edge.gate import Gate
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage
-from waitroom.edge.problems import Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_fields, read_form, see_other
 from waitroom.store.invites import redeem

@@ -20,7 +20,7 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.health import Health
 from waitroom.edge.held_polls import wait_held
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import (
     EMPTY,

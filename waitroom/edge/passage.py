@@ -22,7 +22,7 @@ from waitroom.edge.clients import Client
 from waitroom.edge.commands import ShopCommands
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.shop.origin import Seen
 from waitroom.edge.shop.proxy import NOTHING, Errand, Proxy

@@ -8,8 +8,8 @@ from starlette.types import Receive, Scope, Send
 from waitroom.core.requests import Kind
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
-from waitroom.edge.documents import Head, lines_of
-from waitroom.edge.problems import Answer, Asked, asked_by
+from waitroom.edge.pages.documents import Head, lines_of
+from waitroom.edge.pages.problems import Answer, Asked, asked_by
 from waitroom.edge.wire.exchange import DONE, Exchange
 
 

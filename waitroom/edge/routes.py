@@ -21,9 +21,9 @@ from waitroom.edge.clients import Client
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cookies import Header
 from waitroom.edge.cors import Cors, origin_of
-from waitroom.edge.documents import head_of
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.pages.documents import head_of
+from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 
 READ: Final = ("GET", "HEAD")

@@ -25,11 +25,11 @@ from waitroom.core.tokens import Move
 from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.facts import iso_time
-from waitroom.edge.problems import Answer, Problems
+from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.pages.transfer import LIFE_MS, TransferPages
 from waitroom.edge.request import Request
 from waitroom.edge.routes import POST, Routes, json_headers, read_fields, read_form, see_other, target_of
 from waitroom.edge.status import Status
-from waitroom.edge.transfer_pages import LIFE_MS, TransferPages
 from waitroom.edge.visitor import Visitor, standing
 from waitroom.store.moves import take
 from waitroom.store.replies import AdoptNeeded, GenerationGone

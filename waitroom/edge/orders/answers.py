@@ -19,8 +19,8 @@ from typing import Final
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.paths import own_path
 from waitroom.core.requests import is_navigation
-from waitroom.edge.documents import VARY
-from waitroom.edge.problems import NO_STORE, Answer
+from waitroom.edge.pages.documents import VARY
+from waitroom.edge.pages.problems import NO_STORE, Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import see_other
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from starlette.types import Message, Receive, Scope
 
 from waitroom.edge.cookies import Header
-from waitroom.edge.problems import Answer
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.request import Request
 from waitroom.edge.shop.origin_limits import Limits
 from waitroom.edge.wire.exchange import Exchange

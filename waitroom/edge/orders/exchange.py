@@ -20,8 +20,8 @@ from waitroom.core.orders.routes import Route
 from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header
 from waitroom.edge.orders.detached import Collected
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage
-from waitroom.edge.problems import Answer
 from waitroom.edge.request import Request
 from waitroom.store.attempts import Attempts
 

@@ -24,13 +24,13 @@ from markupsafe import Markup
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
-from waitroom.edge.documents import VARY, Document, Headers
 from waitroom.edge.facts import iso_time, json_for_html
-from waitroom.edge.languages import Language
-from waitroom.edge.pages import HIDDEN, Pages
-from waitroom.edge.problems import NO_STORE, Answer, Asked
-from waitroom.edge.shrink import shrink_script, shrink_style
-from waitroom.edge.words import Words
+from waitroom.edge.pages.documents import VARY, Document, Headers
+from waitroom.edge.pages.languages import Language
+from waitroom.edge.pages.problems import NO_STORE, Answer, Asked
+from waitroom.edge.pages.shrink import shrink_script, shrink_style
+from waitroom.edge.pages.waiting import HIDDEN, Pages
+from waitroom.edge.pages.words import Words
 
 MOST_SHOWN: Final = 50
 REFRESH_S: Final = 5

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from waitroom.core.orders.attempt import Attempt
 from waitroom.core.tokens import Unreadable
 from waitroom.edge.orders.pages import OrderPages
-from waitroom.edge.problems import Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import READ, Routes, read_fields
 from waitroom.edge.visitor import Desk, is_in_use

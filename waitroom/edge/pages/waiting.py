@@ -16,8 +16,6 @@ from markupsafe import Markup
 from waitroom.core.paths import own_path
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
-from waitroom.edge.brand import brand_of
-from waitroom.edge.documents import Document, Head, Headers
 from waitroom.edge.facts import (
     CHANGES,
     PageFacts,
@@ -29,11 +27,13 @@ from waitroom.edge.facts import (
     told_members,
     told_of,
 )
-from waitroom.edge.languages import Language, Languages
-from waitroom.edge.shrink import shrink_script, shrink_style
-from waitroom.edge.templates import Templates
-from waitroom.edge.templates_path import templates_dir
-from waitroom.edge.words import Words, wait_steps
+from waitroom.edge.pages.brand import brand_of
+from waitroom.edge.pages.documents import Document, Head, Headers
+from waitroom.edge.pages.languages import Language, Languages
+from waitroom.edge.pages.shrink import shrink_script, shrink_style
+from waitroom.edge.pages.templates import Templates
+from waitroom.edge.pages.templates_path import templates_dir
+from waitroom.edge.pages.words import Words, wait_steps
 
 # What the page can show with the ticket's card, and without it (a ticket that could not be read; no store to ask).
 PLACED = ("before", "lobby", "drawn", "waiting", "called", "held", "lapsed", "sold_out", "closed", "left")

@@ -21,11 +21,10 @@ from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cors import ORIGIN_VARIES, Cors, origin_of
-from waitroom.edge.documents import VARY, Document, Headers
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.languages import Language, accept_language
-from waitroom.edge.pages import Pages, accepts_gzip
-from waitroom.edge.problem_texts import (
+from waitroom.edge.pages.documents import VARY, Document, Headers
+from waitroom.edge.pages.languages import Language, accept_language
+from waitroom.edge.pages.problem_texts import (
     ABOUT_ORDERS,
     AGAIN,
     INVITE,
@@ -37,6 +36,7 @@ from waitroom.edge.problem_texts import (
     Kind,
     Text,
 )
+from waitroom.edge.pages.waiting import Pages, accepts_gzip
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 NO_STORE: Final = (b"cache-control", b"private, no-store")

@@ -23,7 +23,7 @@ from jinja2 import (
 from markupsafe import Markup
 
 from waitroom.core.errors import ConfigError
-from waitroom.edge.documents import Document, as_format
+from waitroom.edge.pages.documents import Document, as_format
 
 VARIABLE = "WAITROOM_TEMPLATES"
 KINDS = (".html", ".css", ".js")

@@ -6,8 +6,8 @@ from waitroom.core.errors import ConfigError
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
-from waitroom.edge.pages import Pages
-from waitroom.edge.problems import Problems
+from waitroom.edge.pages.problems import Problems
+from waitroom.edge.pages.waiting import Pages
 
 ROUND_TRIP_BYTES = 14_000
 """What a server may send before it has heard from the browser: ten packets (RFC 6928)."""

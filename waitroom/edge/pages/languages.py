@@ -7,7 +7,7 @@ To add a sentence:
 
 1. Write it where it is said. `{name}` stands for a value.
      in a template      {{ _("It’s busy at {shop}.", shop=shop) }}
-     for the script     a row of `script_words` in waitroom/edge/words.py; by number: ngettext("{n} hour", "{n} hours")
+     for the script     a row of `script_words` in waitroom/edge/pages/words.py; by number: ngettext("{n} hour", …)
      in Python          N_("Try again") marks it, `language.say(text)` translates it where the language is known
 2. pybabel extract --sort-output -F pyproject.toml --ignore-dirs '.*' -o /tmp/waitroom.pot --no-location -w 120 .
    pybabel update -N -D waitroom -i /tmp/waitroom.pot -d templates/locales -w 120 --ignore-obsolete
@@ -28,7 +28,7 @@ from babel.messages.pofile import read_po
 from markupsafe import Markup
 
 from waitroom.core.parse import LANGUAGES
-from waitroom.edge.accept_language import LONGEST_BYTES, choose
+from waitroom.edge.pages.accept_language import LONGEST_BYTES, choose
 
 ENGLISH: Final = "en"
 OFFERED: Final = frozenset(LANGUAGES)

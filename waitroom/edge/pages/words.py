@@ -10,7 +10,7 @@ from typing import Final
 from babel import Locale
 from babel.dates import DateTimePattern, format_date, parse_pattern
 
-from waitroom.edge.languages import Language
+from waitroom.edge.pages.languages import Language
 
 UNKNOWN: Final = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
 MOST_MINUTES: Final = 90

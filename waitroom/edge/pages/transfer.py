@@ -9,11 +9,11 @@ from typing import Final
 
 import segno
 
-from waitroom.edge.documents import Document
-from waitroom.edge.languages import Language
-from waitroom.edge.pages import HIDDEN, Pages
-from waitroom.edge.problems import Answer, Asked
-from waitroom.edge.words import Words
+from waitroom.edge.pages.documents import Document
+from waitroom.edge.pages.languages import Language
+from waitroom.edge.pages.problems import Answer, Asked
+from waitroom.edge.pages.waiting import HIDDEN, Pages
+from waitroom.edge.pages.words import Words
 
 LIFE_MS: Final = 300_000
 """How long a link is good."""
