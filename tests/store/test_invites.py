@@ -9,6 +9,7 @@ from tests.store.room_support import START_S, TestRoom, room_in
 from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
 from waitroom.store.invites import INVITED, Redeemed, invited_of, note_batch, redeem, revoke
+from waitroom.store.memory import Memory
 from waitroom.store.replies import Claimant, Renewal
 
 LIMITS = Limits(10.0, 5.0)
@@ -137,3 +138,18 @@ async def test_both_lines_count_the_same_seats(redis_url: str) -> None:
         await first.sync(renewals=[Renewal(generation, int(place), 0)])
         assert (await invited.sync()).seats == 29
         assert member in invited.snapshot.ended if invited.snapshot is not None else False
+
+
+async def test_a_number_redeemed_right_before_a_loss_is_a_person_and_no_hole(redis_url: str) -> None:
+    """P7: no snapshot of the worker that gave it counted it yet, so it lay among the numbers that nobody has, and
+    nobody waited for its visitor.
+    """
+    async with two_lines(redis_url) as (_, invited):
+        memory, before = Memory(), await invited.sync()
+        given = await redeem(invited.room, invite(), visitor(), held=None, memory=memory)
+        await invited.redis.delete(invited.room.keys.state)
+
+        assert await memory.tell(invited.room, before, before, idle_ms=60_000)
+
+        assert given == Redeemed(before.state.generation, 0)
+        assert (await invited.sync()).state.hole[0] == 1

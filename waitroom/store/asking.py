@@ -3,17 +3,17 @@
 They are gathered into batches, and a batch is repeated with patience where its answer was lost.
 """
 
-import math
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.batch import Batcher, Waiter
 from waitroom.store.door import Door
-from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
+from waitroom.store.memory import Memory
+from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue
 from waitroom.store.room import Room
 from waitroom.store.sale import Selling
 
@@ -44,21 +44,13 @@ class View(Protocol):
     async def next_sync(self) -> None: ...
 
 
-class Given(NamedTuple):
-    generation: str
-    issued: int
-
-
 class Asking:
-    """`door` holds those who were called and cannot be let in this very moment. No snapshot counts yet what was given
-    since the last sync: `granted`, the seats, and `given`, the number behind the last one of each call.
-    """
+    """`door` holds those who were called and cannot be let in this very moment. What is given goes into `memory`."""
 
-    def __init__(self, line: View) -> None:
+    def __init__(self, line: View, memory: Memory) -> None:
         self._line = line
         self._room = line.room
-        self.granted: list[Renewal] = []
-        self.given: list[Given] = []
+        self._memory = memory
         self.door = Door(self._claim_for_door)
         self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
         self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
@@ -141,10 +133,10 @@ class Asking:
         )
         numbers = [entry.number for entry in entries if entry is not None]
         if numbers:
-            self.given.append(Given(snapshot.state.generation, numbers[-1] + 1))
+            self._memory.give_number(snapshot.state.generation, numbers[-1])
         for entry in entries:
             if entry is not None and entry.admit_ms is not None:
-                self._grant(entry.generation, entry.number, entry.admit_ms + seat_ms)
+                self._memory.give_seat(entry.generation, entry.number, entry.admit_ms + seat_ms)
         return entries
 
     async def _claim_once(self, claimants: list[Claimant], call_id: str) -> list[Claimed]:
@@ -170,11 +162,8 @@ class Asking:
         answers = dict(zip(order, claims, strict=True))
         for index, claim in answers.items():
             if claim.outcome == "admit" and claim.admit_ms is not None:
-                self._grant(generation, claimants[index].place, claim.admit_ms + seat_ms)
+                self._memory.give_seat(generation, claimants[index].place, claim.admit_ms + seat_ms)
         return [answers.get(index, WAITING) for index in range(len(claimants))]
-
-    def _grant(self, generation: str, place: int, end_ms: float) -> None:
-        self.granted.append(Renewal(generation, place, math.ceil(end_ms)))
 
     async def _claim_for_door(self, claimants: list[Claimant]) -> list[Claimed]:
         """From within the loop: not repeated here, where the next sync would wait for itself."""

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from waitroom.core.invites import Invite
 from waitroom.core.presence import chunk_of
 from waitroom.store.client import store_errors
+from waitroom.store.memory import Memory
 from waitroom.store.replies import checked
 from waitroom.store.room import Room
 from waitroom.store.scripts import Value
@@ -34,9 +35,12 @@ def invited_of(room: Room, name: str) -> Room:
     return Room(room.client, name, room.counts, line=INVITED)
 
 
-async def redeem(invited: Room, invite: Invite, visitor: str, *, held: tuple[str, int] | None) -> Redeemed | Refusal:
+async def redeem(
+    invited: Room, invite: Invite, visitor: str, *, held: tuple[str, int] | None, memory: Memory | None = None
+) -> Redeemed | Refusal:
     """One number for each visitor, at most `invite.uses` visitors, whoever asks at the same time. `held`: generation
-    and number of the ticket that the visitor has of this line. Raises StoreUnavailable and AdoptNeeded.
+    and number of the ticket that the visitor has of this line. What is given goes into `memory`. Raises
+    StoreUnavailable and AdoptNeeded.
     """
     generation, number = held or ("none", 0)
     keys = [invited.keys.state, invited.keys.invite(invite.id), invited.keys.batch(invite.batch)]
@@ -55,7 +59,10 @@ async def redeem(invited: Room, invite: Invite, visitor: str, *, held: tuple[str
             return cast(Refusal, reply[0].decode())
         case _:
             given, number = checked(reply)
-            return Redeemed(given.decode(), int(number))
+            redeemed = Redeemed(given.decode(), int(number))
+            if memory is not None:
+                memory.give_number(*redeemed)
+            return redeemed
 
 
 async def note_batch(room: Room, batch: str, facts: Mapping[str, str], *, expires_ms: int) -> None:

@@ -31,6 +31,7 @@ from waitroom.store.drawing import Drawing
 from waitroom.store.ended import Ended
 from waitroom.store.held import HeldPolls, wake_changed
 from waitroom.store.holder import Holder
+from waitroom.store.memory import Memory
 from waitroom.store.notices import Notices
 from waitroom.store.outbox import Outbox
 from waitroom.store.replies import AdoptNeeded, GenerationGone
@@ -67,10 +68,10 @@ class Line:
         self.drawing = Drawing(settings, room)
         self.selling = Selling(self)
         self.sell_out, self.set_stock = self.selling.sell_out, self.selling.set_stock
-        self.asking = Asking(self)
+        self.memory = Memory()
+        self.asking = Asking(self, self.memory)
         self.enter, self.put_newcomer = self.asking.enter, self.asking.put_newcomer
         self.claim, self.seat_end = self.asking.claim, self.asking.seat_end
-        self._untold: list[Snapshot] = []
         self._proofs = Proofs()
         self._outbox = Outbox()
         self._circuit = Circuit()
@@ -227,7 +228,7 @@ class Line:
             self._fail(error)
 
     async def _sync(self, *, last: bool = False) -> None:
-        before, granted, given = self.snapshot, len(self.asking.granted), len(self.asking.given)
+        before, mark = self.snapshot, self.memory.mark()
         sent_at = time.monotonic()
         parcel = self._outbox.take(before if self._generation else None, now_s=sent_at, everything=last)
         try:
@@ -265,23 +266,12 @@ class Line:
                 self._outbox.forget_beats()
             if snapshot.state.adoption != before.state.adoption and snapshot.state.ordinal == before.state.ordinal:
                 # Another worker adopted; this one may remember more.
-                self._untold.append(before)
-        while self._untold:
-            await self._adopt(self._untold[0])
-            del self._untold[0]
-        del self.asking.granted[:granted], self.asking.given[:given]
+                self.memory.untold.append(before)
+        await self.memory.tell_untold(self.room, snapshot, idle_ms=self.seat_ms())
+        self.memory.forget(mark)
 
-    async def _adopt(self, remembered: Snapshot | None) -> bool:
-        issued = 0
-        if remembered is not None:
-            # Numbers beyond the hole were given by the Redis that another worker adopted meanwhile.
-            current = self.snapshot
-            end = math.inf if current is remembered or current is None else current.state.hole[1]
-            generation = remembered.state.generation
-            issued = max((to for of, to in self.asking.given if of == generation and to <= end), default=0)
-        return await self.room.adopt(
-            remembered, session_idle_ms=self.seat_ms(), granted=self.asking.granted, issued=issued
-        )
+    async def _adopt(self) -> bool:
+        return await self.memory.tell(self.room, self.snapshot, self.snapshot, idle_ms=self.seat_ms())
 
     def _hear(self, at_s: float) -> None:
         """Redis answered. Whoever was told that the line is paused is told that it goes on."""
@@ -296,7 +286,7 @@ class Line:
         """Redis has no room, or another server's: adopt it with what this worker remembers, or create one."""
         self._holder.step_down()
         try:
-            if await self._adopt(self.snapshot):
+            if await self._adopt():
                 log.warning("store_adopted", room=self.settings.room)
             else:
                 wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
@@ -340,7 +330,7 @@ class Line:
         Unless it is the room that is old: adopted from a memory that missed a reset. Then this one's counts.
         """
         try:
-            await self._adopt(self.snapshot)
+            await self._adopt()
         except StoreUnavailable as error:
             self._fail(error)
             return
