@@ -58,6 +58,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "would_have_waited": "in shadow: requests let through without there being room, since the line before",
     "path_refused": "a path whose requests get no answer of the shop, at its first time",
     "origin_failed": "the shop gave no answer that could be passed on",
+    "files_short": "a worker may have fewer open files than connections: how many it takes of clients, and to the shop",
     "connections_ended": "as many connections as there may be: idle ones were closed",
     "slow_clients_ended": "all connections to the shop were taken: the slowest downloads and uploads were ended",
     "order_decided": "what came of an order",

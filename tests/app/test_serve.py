@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from waitroom.serve.listening import CannotListen, listen, raise_file_limit
+from waitroom.serve.listening import SPARE_FILES, CannotListen, listen, raise_file_limit, share_files
 
 ROOT = Path(__file__).parents[2]
 SECRET = "test-secret-" + "s" * 40
@@ -344,6 +344,22 @@ def test_all_addresses_of_a_name_get_the_same_port_and_each_family_its_own_socke
     finally:
         for each in sockets:
             each.close()
+
+
+@pytest.mark.parametrize("files", [64, 256, 1024, 4096, 1_048_576])
+def test_clients_and_what_they_ask_the_shop_for_share_the_files(files: int) -> None:
+    """With 1,024 files and a thousand connections to the shop, the last of those in use found none left: 502."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = min(files, before[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, before[1]))
+    try:
+        clients, to_shop = share_files(1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert clients + to_shop <= files - min(SPARE_FILES, 24)
+    assert min(clients, 1000) <= to_shop + 1
+    assert clients >= files // 4
 
 
 def test_the_file_limit_is_raised_to_what_is_allowed() -> None:

@@ -14,8 +14,9 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
 from waitroom.edge.admin.routes import create_admin
-from waitroom.edge.wire.server import make_server
+from waitroom.edge.wire.server import Limits, make_server
 from waitroom.serve.board import Board
+from waitroom.serve.listening import share_files
 from waitroom.serve.task import READY, AdminTask, receive_task
 
 STOP_LIMIT_S = 2
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 async def serve(task: AdminTask, channel: socket.socket, sockets: list[socket.socket], board: Board) -> None:
     app = create_admin(task.settings, board.read)
-    server = make_server(app, stop_limit_s=STOP_LIMIT_S, on_start=lambda: channel.sendall(READY))
+    limits = Limits(connections=share_files(0)[0])
+    server = make_server(app, limits=limits, stop_limit_s=STOP_LIMIT_S, on_start=lambda: channel.sendall(READY))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, server.stop)
     try:

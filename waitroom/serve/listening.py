@@ -57,7 +57,11 @@ def raise_file_limit() -> None:
             log.debug("file_limit_kept", limit=soft)
 
 
-def connections_allowed(origin_connections: int) -> int:
-    """How many connections of clients leave files for those to the shop, for Redis, and for the rest of a worker."""
+def share_files(to_shop: int) -> tuple[int, int]:
+    """(connections of clients, connections to the shop) for which a process has files, beside those for Redis and the
+    rest. Of the latter no more than `to_shop`, and of few files half: what a client asks for needs one of each.
+    """
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(files // 2, files - origin_connections - SPARE_FILES)
+    left = files - min(SPARE_FILES, 20 + files // 16)
+    clients = max(left // 2, left - to_shop)
+    return clients, min(to_shop, left - clients)

@@ -16,9 +16,10 @@ import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from waitroom import log as logging
+from waitroom.core.settings import Settings
 from waitroom.edge.wire.server import Limits, make_server
 from waitroom.serve.board import Board
-from waitroom.serve.listening import connections_allowed
+from waitroom.serve.listening import share_files
 from waitroom.serve.report import Reporter
 from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, drain_s, receive_task
 
@@ -42,11 +43,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def work(task: Task, channel: socket.socket, sockets: list[socket.socket], board: Board) -> None:
+    settings, connections = within_files(task.settings)
     module, _, name = task.app.partition(":")
-    app = getattr(import_module(module), name)(task.settings, fresh_store=task.fresh_store)
+    app = getattr(import_module(module), name)(settings, fresh_store=task.fresh_store)
     server = make_server(
         app,
-        limits=Limits(connections=connections_allowed(task.settings.origin_connections)),
+        limits=Limits(connections=connections),
         stop_delay_ms=task.settings.stop_delay,
         stop_limit_s=STOP_LIMIT_S,
         on_start=lambda: channel.sendall(READY),
@@ -70,6 +72,24 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket],
         except TimeoutError:
             log.warning("close_cut_short")
         reporter.close()
+
+
+def within_files(settings: Settings) -> tuple[Settings, int]:
+    """The settings, with no more connections to the shop than there are files for, and how many of clients there are
+    files for.
+    """
+    rooms = settings.every_room
+    shops = len({room.origin for room in rooms})
+    most = max(room.origin_connections for room in rooms)
+    clients, to_shops = share_files(most * shops)
+    each = max(1, to_shops // shops)
+    if each < most:
+        log.warning("files_short", connections=clients, origin_connections=each)
+        first, *others = (
+            room.model_copy(update={"origin_connections": min(each, room.origin_connections)}) for room in rooms
+        )
+        settings = first.model_copy(update={"rooms": tuple(others)})
+    return settings, clients
 
 
 def spare_collector() -> None:
