@@ -1,6 +1,6 @@
 // The draw, checked by the page: the commitment is noted when it is first seen; once the seed is revealed, it and this
 // visitor's place are computed anew, as deploy/draw.md in the gateway's sources says. Without a secure connection a
-// browser computes no hashes: then there is only the record to read.
+// browser computes no hashes: then the page says so, and there is the record to read.
 let stage = "";
 const unhex = (text) => text.match(/../g).map((pair) => parseInt(pair, 16));
 const sha256 = async (data) => [...new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(data)))];
@@ -45,7 +45,7 @@ shown.push(async () => {
       const told = packed(record.version, record.room, record.generation, record.source, record.opened_at, seed);
       const kept = String(await sha256(told)) === String(unhex(noted));
       put("fairly", at("fair").dataset[kept && facts.place === (await placeIn(record, seed)) ? "agrees" : "differs"]);
-    }
+    } else put("fairly", at("fair").dataset.unchecked);
     at("fair").hidden = false;
   } catch (fault) {
     stage = "";

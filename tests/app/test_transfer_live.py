@@ -56,7 +56,7 @@ async def test_a_place_goes_to_another_device_by_the_link_and_one_press(gateway:
     with browsers(gateway, 2) as (phone, desktop):
         number = page_facts(await phone.open("/product/42?colour=red"))["number"]
         offered = await phone.open("/-/waitroom/transfer", form={"to": "/product/42?colour=red"})
-        link = unescape(re.search(r'<code id="link">([^<]+)', offered.body.decode())[1])  # type: ignore[index]
+        link = unescape(re.search(r'id="link" href="([^"]+)"', offered.body.decode())[1])  # type: ignore[index]
 
         shown = await desktop.open(link.removeprefix(gateway.url))
         taken = await desktop.open("/-/waitroom/take", form=form_of(shown))

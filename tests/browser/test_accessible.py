@@ -18,6 +18,9 @@ EVERYTHING: dict[str, Any] = {"runOnly": {"type": "tag", "values": LEVELS}, "res
 COLOURS: dict[str, Any] = {"runOnly": {"type": "rule", "values": ["color-contrast", "target-size"]}}
 ALIKE = {"waiting-slower", "waiting-message", "waiting-without-scripts", "no-cookies-kept"}
 """Scenes that differ from another in their text alone."""
+EDGE = "element => getComputedStyle(element).borderTopStyle"
+INK = "element => getComputedStyle(element).color"
+COLOUR = "element => getComputedStyle(element).backgroundColor"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -72,6 +75,37 @@ async def findings(page: Page, options: dict[str, Any]) -> list[str]:
         for found in results.response["violations"]
         for node in found["nodes"]
     ]
+
+
+async def test_with_the_systems_own_colours_parts_have_edges_and_what_moves_is_seen() -> None:
+    async with running_chromium() as chromium:
+        page = await chromium.new_page(forced_colors="active", viewport={"width": 390, "height": 844})
+        await Stage().show(page, SCENES["waiting"])
+        edges = {each: await page.eval_on_selector(each, EDGE) for each in (".part", "#bell")}
+        fill, ground = [await page.eval_on_selector(each, COLOUR) for each in ("#progress", "#track")]
+        await Stage().show(page, SCENES["orders"])
+        edges[".order"] = await page.eval_on_selector(".order", EDGE)
+        await Stage().show(page, SCENES["transfer-take"])
+        edges |= {each: await page.eval_on_selector(each, EDGE) for each in (".say", ".button", ".box")}
+
+    assert edges == dict.fromkeys(edges, "solid")
+    assert fill != ground
+
+
+async def test_on_paper_stands_the_place_and_nothing_to_press() -> None:
+    async with running_chromium() as chromium:
+        page = await chromium.new_page(viewport={"width": 700, "height": 900})
+        await Stage().show(page, SCENES["waiting"])
+        await page.emulate_media(media="print")
+        shown = {each: await page.is_visible(each) for each in ("#position", "#wait", ".note", "#bell", "#leave")}
+        edge = await page.eval_on_selector(".part", EDGE)
+        await Stage().show(page, SCENES["called"])
+        ink, paper = [await page.eval_on_selector(".part", each) for each in (INK, COLOUR)]
+
+    assert shown == {"#position": True, "#wait": True, ".note": True, "#bell": False, "#leave": False}
+    assert edge == "solid"
+    assert ink == "rgb(20, 25, 26)", "printers leave backgrounds out"
+    assert paper == "rgba(0, 0, 0, 0)"
 
 
 def test_axe_finds_nothing_in_any_scene(seen: dict[str, Seen]) -> None:

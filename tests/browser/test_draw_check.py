@@ -88,6 +88,18 @@ def test_the_page_computes_its_own_place_and_says_so(
     assert said["asked"] == 2, "once in the lobby, once after the draw"
 
 
+def test_without_https_the_page_says_that_it_could_not_check(
+    gateway: Gateway, page: Page, said: dict[str, Any]
+) -> None:
+    page.add_init_script("Object.defineProperty(self, 'isSecureContext', { value: false })")
+    see_the_draw(gateway, page, said, DRAWN, PLACE)
+
+    expect(page.locator("#fairly")).to_have_text(
+        "This page could not check the draw: browsers do that over https alone."
+    )
+    expect(page.locator("#fair a")).to_be_visible()
+
+
 TAMPERED = {
     "another place": (DRAWN, (PLACE + 1) % 300),
     "another seed with a commitment of its own": (record(300, seed=b"\4" * 32), PLACE),

@@ -28,7 +28,7 @@ from waitroom.edge.facts import iso_time, json_for_html
 from waitroom.edge.pages.documents import VARY, Document, Headers
 from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problems import NO_STORE, Answer, Asked
-from waitroom.edge.pages.shrink import shrink_script, shrink_style
+from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
 from waitroom.edge.pages.words import Words
 
@@ -50,7 +50,7 @@ class OrderPages:
         self._settings = settings
         self._pages = pages
         source = pages.templates.source
-        self._style = Markup(str(pages.style) + shrink_style(source("_partials/orders.css")))  # noqa: S704 - our own
+        self._style = pages.styled("orders")
         script = f'document.addEventListener("DOMContentLoaded", () => {{\n{source("_partials/orders.js")}}});'
         self._script = Markup(shrink_script(script))  # noqa: S704 - from our own templates
         self._documents: dict[tuple[str, str], Document] = {}

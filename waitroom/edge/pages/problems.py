@@ -83,6 +83,7 @@ class Problems:
         self._has_orders = bool(settings.order_routes)
         origin = {kind: Text(ORIGIN_STATUS[kind], *text) for kind, text in ORIGIN_TEXTS.items()}
         self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
+        self._style = pages.styled("alone")
         self._documents: dict[tuple[str, str], Document] = {}
         for kind in self._texts:
             self._document(kind, pages.languages.default)
@@ -100,7 +101,7 @@ class Problems:
                 more["orders"] = self._has_orders and kind in ABOUT_ORDERS
             document = self._documents[kind, language.tag] = self._pages.templates.compile(
                 "frame.html" if kind == "frame" else "error.html",
-                {**self._pages.common(language), **more},
+                {**self._pages.common(language), **more, "style": self._style},
                 visitor=frozenset(("more", "href", "action", "request_id")),
                 framed=True,
                 headers=(language.header,),
@@ -163,7 +164,13 @@ class Problems:
             title, detail, action = map(language.say, INVITE)
             document = self._invites[language.tag] = self._pages.templates.compile(
                 "invite.html",
-                {**self._pages.common(language), "title": title, "detail": detail, "action": action},
+                {
+                    **self._pages.common(language),
+                    "style": self._style,
+                    "title": title,
+                    "detail": detail,
+                    "action": action,
+                },
                 visitor=frozenset(("token",)),
                 headers=(language.header,),
             )

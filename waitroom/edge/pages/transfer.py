@@ -8,10 +8,12 @@ from html import escape
 from typing import Final
 
 import segno
+from markupsafe import Markup
 
 from waitroom.edge.pages.documents import Document
 from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problems import Answer, Asked
+from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
 from waitroom.edge.pages.words import Words
 
@@ -32,6 +34,11 @@ class TransferPages:
         self._pages = pages
         self._documents: dict[tuple[str, str], Document] = {}
         self._codes = (0, 0)
+        self._style = pages.styled("alone")
+        script = (
+            f'document.addEventListener("DOMContentLoaded", () => {{\n{pages.templates.source("_partials/copy.js")}}});'
+        )
+        self._script = Markup(shrink_script(script))  # noqa: S704 - from our own templates
 
     def draw(self, link: str, now_ms: int) -> str:
         """The QR code as the address of a picture; empty where too many were asked for. The mask is fixed: to try all
@@ -64,7 +71,13 @@ class TransferPages:
     def _document(self, view: str, language: Language) -> Document:
         document = self._documents.get((view, language.tag))
         if document is None:
-            context = {**self._pages.common(language), "view": view, "life": Words(language).duration(LIFE_MS)}
+            context = {
+                **self._pages.common(language),
+                "style": self._style,
+                "script": self._script,
+                "view": view,
+                "life": Words(language).duration(LIFE_MS),
+            }
             document = self._documents[view, language.tag] = self._pages.templates.compile(
                 "transfer.html", context, visitor=FIELDS[view], referrer=b"strict-origin", headers=(language.header,)
             )

@@ -92,7 +92,9 @@ class Pages:
         self.templates = templates or Templates(folder, settings.templates)
         self.brand = brand_of(settings)
         self.languages = Languages(folder / "locales", fixed=settings.language)
-        self.style = Markup(shrink_style(self.templates.source("_partials/page.css")) + self.brand.style)  # noqa: S704 - our own
+        self.style = Markup()
+        self.style = self.styled("page", *(["brand"] if self.brand.logo or self.brand.links else []))
+        self.style += Markup(self.brand.style)  # noqa: S704 - our own
         self._script, self._script_drawn = script_of(self.templates), script_of(self.templates, drawn=True)
         self._settings = settings
         # Without a script the page is asked for anew: often enough to stay present, or to be let in soon.
@@ -122,6 +124,11 @@ class Pages:
         tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
         document = tell(say, told_of(facts))
         return document.head(gzip=gzip), document.body(self._own(facts, say), gzip=gzip)
+
+    def styled(self, *names: str) -> Markup:
+        """The style of every page, and the sheets of these names after it."""
+        sheets = (shrink_style(self.templates.source(f"_partials/{name}.css")) for name in names)
+        return self.style + Markup("".join(sheets))  # noqa: S704 - from our own templates, never from a request
 
     def common(self, language: Language) -> dict[str, object]:
         """What every template is given."""
