@@ -81,7 +81,7 @@ async def test_in_shadow_all_get_through_the_report_names_them_and_going_live_ke
     assert rows["frame", "chrome", "/widget"] == 1
     assert rows["join", "android-app", "/-/waitroom/join"] == 1
     assert "IN SHADOW" in status
-    assert "unsafe /hooks/payment by webhook (1 ×)" in status  # noqa: RUF001
+    assert "unsafe /hooks/payment by webhook (1 ×)" in status
     assert changed.startswith("IN SHADOW (1 of 1 workers): everybody is let through")
     assert 1 <= len(log) <= 2, "a line for all of them, not one for each"
     assert '"document browser /sale"' in log[0]

@@ -216,7 +216,8 @@ async def test_a_client_that_leaves_ends_the_exchange_with_the_shop_promptly(sce
 
 async def test_a_long_answer_counts_as_being_seen(scene: Scene) -> None:
     """P10, P2: the seat's end moves on while nothing but one answer is under way. The seat of a newcomer whose first
-    request it is stays provisional: nobody knows yet whether the cookie is kept."""
+    request it is stays provisional: nobody knows yet whether the cookie is kept.
+    """
 
     async def drip(wire: Wire, request: Received) -> None:
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")

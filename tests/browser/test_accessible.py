@@ -138,7 +138,7 @@ async def test_everything_is_reached_by_the_keyboard_and_seen_there() -> None:
         outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
 
     assert reached == [
-        "Tell me when it’s my turn",  # noqa: RUF001
+        "Tell me when it’s my turn",
         "Take my place to another device",
         "Leave the line",
         "Leave the line",

@@ -65,7 +65,7 @@ def test_the_turn_is_taken_once_and_brings_in_every_tab_that_is_looked_at(
 
     for tab in tabs[1:]:
         tab.wait_for_selector("text=Welcome to the shop", timeout=WAIT_MS)
-    expect(tabs[0]).to_have_title("It’s your turn · Kestrel")  # noqa: RUF001
+    expect(tabs[0]).to_have_title("It’s your turn · Kestrel")
     gateway.said = facts("admitted")
     tabs[0].wait_for_timeout(600)
     assert tabs[0].url.endswith("/tab/0")
@@ -136,13 +136,13 @@ def test_when_the_waiting_room_opens_the_page_joins_without_a_reload(gateway: Ga
     gateway.join = lambda: joined
 
     gateway.said = facts("none", number=None, **OPENING)
-    expect(page.locator("h1:visible")).to_have_text("You’re in the waiting room")  # noqa: RUF001
+    expect(page.locator("h1:visible")).to_have_text("You’re in the waiting room")
     gateway.said = facts("lobby", opens_at=iso(50), place=6, **{**OPENING, "phase": "drawn", "position": 7, "ahead": 6})
 
     expect(page.locator("h1:visible")).to_have_text("Your place is drawn")
     expect(page.locator("#position")).to_have_text("7")
     gateway.said = facts(position=6)
-    expect(page.locator("h1:visible")).to_have_text("You’re in line")  # noqa: RUF001
+    expect(page.locator("h1:visible")).to_have_text("You’re in line")
     assert gateway.documents == ["/phones"]
 
 
@@ -179,7 +179,7 @@ def test_nobody_is_asked_for_leave_to_notify_who_did_not_press_the_button(gatewa
 
     page.wait_for_function("() => shown.length === 1 && tones === 4")
     assert page.evaluate("asked.length") == 1
-    assert page.evaluate("shown[0]") == "It’s your turn | Kestrel"  # noqa: RUF001
+    assert page.evaluate("shown[0]") == "It’s your turn | Kestrel"
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -100,8 +100,8 @@ def test_a_hidden_page_announces_the_turn_and_claims_when_shown(gateway: Gateway
     page.evaluate("setHidden(true)")
     gateway.said = facts("called", position=None)
 
-    expect(page).to_have_title("It’s your turn · Kestrel")  # noqa: RUF001
-    expect(page.locator("#spoken")).to_contain_text("It’s your turn. You are let in as soon as")  # noqa: RUF001
+    expect(page).to_have_title("It’s your turn · Kestrel")
+    expect(page.locator("#spoken")).to_contain_text("It’s your turn. You are let in as soon as")
     polls = len(gateway.asked)
     until(lambda: len(gateway.asked) > polls + 1, page)
     assert "/-/waitroom/claim" not in gateway.asked
@@ -173,7 +173,7 @@ def test_a_pause_shows_its_reason_and_ends_without_a_reload(gateway: Gateway, pa
     expect(page.locator("#position")).to_have_text("30")
 
     gateway.said = facts(position=29)
-    expect(page.locator("h1:visible")).to_have_text("You’re in line")  # noqa: RUF001
+    expect(page.locator("h1:visible")).to_have_text("You’re in line")
     expect(page.locator("#message")).to_be_hidden()
     assert len(gateway.documents) == 1
 

@@ -260,7 +260,7 @@ async def test_a_place_survives_a_reload_and_a_closed_tab_until_it_is_given_back
         missed = await page.evaluate(ask("/-/waitroom/status?hold=20&state=waiting"))
         assert missed["state"] == "held", "a change between two polls is told at once, not held back"
         await asyncio.to_thread(here.gateway.command, "resume")
-        await expect(page.locator("h1:visible")).to_have_text("You’re in line", timeout=WAIT_MS)  # noqa: RUF001
+        await expect(page.locator("h1:visible")).to_have_text("You’re in line", timeout=WAIT_MS)
         assert navigations.urls == []
 
         left = await page.evaluate(ask("/-/waitroom/leave", "POST"))
@@ -279,7 +279,7 @@ async def test_a_page_that_was_hidden_or_asleep_gets_in_when_it_is_looked_at() -
         await page.evaluate("setHidden(true)")
         sleeper = await asleep(here)
 
-        await expect(page).to_have_title("It’s your turn · The shop", timeout=WAIT_MS)  # noqa: RUF001
+        await expect(page).to_have_title("It’s your turn · The shop", timeout=WAIT_MS)
         await asyncio.sleep(1)  # long enough for a page that claims while hidden to be caught
         arrived = [arrival.target for arrival in here.shop.served()]
         await page.evaluate("setHidden(false)")

@@ -1,5 +1,6 @@
 """The draw: its written form, and that it is fair. Every seed is fixed, so that each test fails always or never; its
-bound is what a fair draw would miss once in a million."""
+bound is what a fair draw would miss once in a million.
+"""
 
 import hashlib
 import math

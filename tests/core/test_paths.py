@@ -1,3 +1,5 @@
+"""Our own paths, as they are written into pages and redirects."""
+
 from waitroom.core.paths import own_path
 from waitroom.core.settings import Settings
 

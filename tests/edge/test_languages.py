@@ -268,7 +268,7 @@ def test_values_in_a_sentence_are_escaped_and_the_sentence_is_not() -> None:
 
 
 def test_missing_figures_are_a_dash() -> None:
-    assert Words(Language("en")).number(None) == "–"  # noqa: RUF001
+    assert Words(Language("en")).number(None) == "–"
 
 
 def test_problems_are_told_in_english_and_their_pages_in_the_readers_language() -> None:
@@ -295,5 +295,5 @@ def test_the_wait_follows_the_grammar_of_numbers() -> None:
         "22 minuty",
     ]
     assert [words.days(30 * 86_400_000 + 5) for words in (polish, arabic)] == ["30 dni", "30 يومًا"]
-    assert polish.wait(3600, 9000) == "1–2,5 godziny"  # noqa: RUF001
+    assert polish.wait(3600, 9000) == "1–2,5 godziny"
     assert [arabic.duration(minutes * 60_000) for minutes in (2, 3, 11)] == ["دقيقتين", "3 دقائق", "11 دقيقة"]

@@ -270,7 +270,7 @@ def test_a_place_is_given_back_by_a_form_that_asks_first() -> None:
 def test_missing_figures_are_left_out() -> None:
     reader = Reader(page(facts(position=None, ahead=None, waiting=None, rate_per_min=None, wait_high_s=None)))
 
-    assert "Your position –" in reader.text  # noqa: RUF001
+    assert "Your position –" in reader.text
     assert "Not known yet" in reader.text or "not known yet" in reader.text
     for absent in ("Ahead of you", "In line now", "Let in", "None"):
         assert absent not in reader.text

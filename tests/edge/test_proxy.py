@@ -259,7 +259,8 @@ async def test_expect_continue_waits_for_the_origin() -> None:
 @on_both_loops
 async def test_a_go_ahead_that_comes_at_once_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """uvloop may read before it runs a task made earlier: the shop's 100 came before anybody waited for it, and the
-    body was sent only when the time for it was up."""
+    body was sent only when the time for it was up.
+    """
     ask = Connection.ask
 
     def ask_one_that_is_quick(connection: Connection, answer: Answer, head: bytes, **how: Any) -> None:

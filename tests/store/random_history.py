@@ -385,10 +385,8 @@ class World:
         await self.polls()
         for at_s, again in [late for late in self.late if late[0] <= self.now_s]:
             self.late.remove((at_s, again))
-            try:
+            with suppress(AdoptNeeded, GenerationGone, PhaseDue, StoreUnavailable):
                 await again()
-            except (AdoptNeeded, GenerationGone, PhaseDue, StoreUnavailable):
-                pass
 
     async def polls(self) -> None:
         """Everybody who is there and waits, when their time has come; sometimes in two tabs at two workers."""
@@ -534,10 +532,8 @@ class World:
         snapshot = self.any_worker().snapshot
         if snapshot is None or self.is_away:
             return
-        try:
+        with suppress(AdoptNeeded, GenerationGone):
             await self.room.room.reset(snapshot.state, by="test", keep_ms=600_000)
-        except (AdoptNeeded, GenerationGone):
-            pass
 
     def still_waiting(self) -> list[past.Place]:
         """Whoever is there, holds a ticket of this run and is neither inside nor too late."""

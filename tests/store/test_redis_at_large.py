@@ -271,7 +271,7 @@ async def test_while_a_slot_is_on_its_way_calls_wait_and_go_on_at_the_new_node()
         refused = None
         try:
             await meanwhile
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - its name is the finding
             refused = type(error).__name__
         found = room.client.found
         adopted = await room.adopt(None, session_idle_ms=1000)

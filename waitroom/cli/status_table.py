@@ -49,7 +49,7 @@ def table(room: str, found: Overview) -> Table:
     for index, line in enumerate(shadow_lines(found.shadowed)):
         shown.add_row("" if index else "would wait", escape(line))
     for index, (what, times) in enumerate(found.findings[:MOST_FINDINGS]):
-        shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")  # noqa: RUF001
+        shown.add_row("" if index else "[yellow]to look at[/]", f"{escape(what)} ({times:,} ×)")
     return shown
 
 
@@ -77,7 +77,7 @@ def shadow_lines(shadowed: Shadowed) -> Iterator[str]:
         yield "by kind: " + ", ".join(f"{name} {times:,}" for name, times in shadowed.by("kind"))
         yield "by client: " + ", ".join(f"{name} {times:,}" for name, times in shadowed.by("client"))
         for row in shadowed.rows[:MOST_SHADOWED]:
-            yield f"{row.kind} {row.path} by {row.client} ({row.times:,} ×)"  # noqa: RUF001
+            yield f"{row.kind} {row.path} by {row.client} ({row.times:,} ×)"
 
 
 def estimates_text(tally: Tally) -> str:

@@ -128,7 +128,7 @@ def wait_range(ahead: int, pace: Pace | None) -> tuple[float, float] | None:
     soon = (people - spread) / fast if people > spread else 0.0
     late = (people + spread) / slow
     more = soon / LEAVING_TAKES_S
-    leaving = leaving_high * soon + unknown * (more if more < LEAVING_UNKNOWN else LEAVING_UNKNOWN)
+    leaving = leaving_high * soon + unknown * min(more, LEAVING_UNKNOWN)
     if leaving > NOBODY:
         soon *= math.log1p(leaving) / leaving
     leaving = leaving_low * late

@@ -92,7 +92,7 @@ def redis_place(text: str) -> RedisPlace:
         if hosts or not path.strip("/"):
             raise ValueError(f"names no socket; {ADVICE[kind]}")
         return RedisPlace(kind, (("/" + unquote(path), 0),), db=int(options.pop("db", "0")), options=options)
-    found = tuple(read_host(host, kind=kind, tls=tls) for host in hosts.split(","))
+    found = tuple(read_host(host, kind=kind) for host in hosts.split(","))
     if kind == "server" and len(found) > 1:
         raise ValueError("has more than one host; several belong to redis+sentinel:// or redis+cluster://")
     master, db = read_path(path, kind=kind)
@@ -102,7 +102,7 @@ def redis_place(text: str) -> RedisPlace:
     return RedisPlace(kind, found, tls, db, master, options)
 
 
-def read_host(text: str, *, kind: str, tls: bool) -> Host:
+def read_host(text: str, *, kind: str) -> Host:
     parts = split_address(f"redis://{text}") if text else None
     if parts is None or parts.path or parts.hostname is None:
         raise ValueError(f"has a host that is none; {ADVICE[kind]}")

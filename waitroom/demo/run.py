@@ -16,7 +16,8 @@ __all__ = ["DemoOptions", "demo"]
 
 def demo(options: DemoOptions, *, say: Callable[[str], None], live: Callable[[str], None]) -> int:
     """Run the demo to its end and return the exit status. `say` takes lines to keep, `live` the one
-    line that is replaced twice a second. Call from the main thread."""
+    line that is replaced twice a second. Call from the main thread.
+    """
     with interrupts(), Stage(options) as stage:
         try:
             stage.raise_curtain()

@@ -61,7 +61,7 @@ class Batcher(Generic[Item, Answer]):
                 self._last_size = len(batch)
                 try:
                     answers = await self._run([item for item, _ in batch])
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whoever waits for an answer gets it
                     for _, waiter in batch:
                         if not waiter.done():
                             waiter.set_exception(error)

@@ -82,7 +82,8 @@ class EmbeddedRedis:
 
     def ensure(self) -> bool:
         """Restart a server that ended, on the same folder and socket. True if it had to. Never raises:
-        a restart that fails is logged, and tried again at the next call."""
+        a restart that fails is logged, and tried again at the next call.
+        """
         if self._lock < 0 or self.poll():
             return False
         status = None if self._child is None else self._child.stop()

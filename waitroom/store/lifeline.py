@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
@@ -70,7 +71,7 @@ def start_child(
     theirs, ours = os.pipe() if use_pipe else (None, None)
     program = [sys.executable, "-I", "-S", __file__, str(os.getpid()), "-" if theirs is None else str(theirs)]
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - the command is this program's own
             [*program, *command],
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -123,10 +124,8 @@ def main(arguments: Sequence[str]) -> None:
         kept = (0, 1, 2, int(pipe))
         for fd in (int(name) for name in os.listdir("/dev/fd")):
             if fd not in kept:
-                try:
+                with suppress(OSError):
                     os.close(fd)
-                except OSError:
-                    pass
         watch(child, int(pipe))
         os._exit(0)
     else:

@@ -149,7 +149,7 @@ def room_findings(room: Overview, settings: Settings) -> Iterator[Finding]:
     for what, times in room.findings:
         if what.startswith("X-Forwarded-Proto"):  # kept for a day, so it may be mended by now
             tell = fault if settings.public_url is None and not settings.trusted_proxies else warning
-            yield tell("outside", f"A gateway said within the last day: {what} ({times} ×).")  # noqa: RUF001
+            yield tell("outside", f"A gateway said within the last day: {what} ({times} ×).")
     if room.workers and write_limits(room.limits) != write_limits(limits_of(settings)):
         yield warning(
             "settings",

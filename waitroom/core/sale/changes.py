@@ -85,7 +85,7 @@ def plan_sale(sale: Sale, given: Mapping[str, str], *, now_ms: float, waiting: i
         if change.fields.get("phase") == "before":
             sale = replace(sale, is_sold_out=False, stock=None)
     goods = dict(goods_fields(sale, values))
-    said += goods_effects(sale, goods, waiting)
+    said += goods_effects(goods, waiting)
     return Planned({**fields, **goods}, tuple(said))
 
 
@@ -141,7 +141,7 @@ def planned(sale: Sale, schedule: Schedule | None, *, now_ms: float, live: bool 
         raise Refused("\n".join(faults))
     if old is None or is_next(sale, schedule.opens_ms):
         fields = write_new_sale(schedule)
-        return Planned(fields, tuple(new_effects(sale, schedule, now_ms, waiting)))
+        return Planned(fields, tuple(new_effects(schedule, now_ms, waiting)))
     before, after = write_schedule(old), write_schedule(schedule)
     fields = {field: text for field, text in after.items() if before[field] != text}
     if not fields:
@@ -176,7 +176,7 @@ def without_schedule(sale: Sale, waiting: int) -> Planned:
     return Planned({"phase": "", "due": "0"}, (said,))
 
 
-def new_effects(sale: Sale, schedule: Schedule, now_ms: float, waiting: int) -> Iterator[str]:
+def new_effects(schedule: Schedule, now_ms: float, waiting: int) -> Iterator[str]:
     opens, closes = at(schedule.opens_ms, now_ms), end_text(schedule, now_ms)
     yield f"A sale opens {opens} and {closes}."
     if schedule.lobby_ms < schedule.opens_ms:
@@ -222,7 +222,7 @@ def goods_fields(sale: Sale, values: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield "stock", ""
 
 
-def goods_effects(sale: Sale, fields: Mapping[str, str], waiting: int) -> Iterator[str]:
+def goods_effects(fields: Mapping[str, str], waiting: int) -> Iterator[str]:
     match fields.get("sold_out"):
         case "1":
             yield f"Everybody in line is told that it is sold out ({people(waiting)}); nobody new is let in."

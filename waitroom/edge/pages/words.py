@@ -12,7 +12,8 @@ from babel.dates import DateTimePattern, format_date, parse_pattern
 
 from waitroom.edge.pages.languages import Language
 
-UNKNOWN: Final = "–"  # noqa: RUF001 - an en dash, as the page shows for a missing figure
+UNKNOWN: Final = "–"
+"""An en dash, as the page shows for a missing figure."""
 MOST_MINUTES: Final = 90
 """A longer wait is said in hours."""
 DAY_S: Final = 86_400

@@ -147,7 +147,8 @@ class Answer:
 
     def let_go(self) -> None:
         """The proxy is done with it. The client's end knows `leave`: without this the two would live until the
-        collector runs."""
+        collector runs.
+        """
         self.client = None
         self._parser = None
 

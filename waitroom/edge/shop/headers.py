@@ -159,7 +159,7 @@ class HeaderTable:
         """Whether the request has been through this gateway before."""
         return any(name == b"via" and self.own_id in value for name, value in headers)
 
-    def request(
+    def request(  # noqa: C901 - one pass over the fields; each branch is a row of the table above
         self,
         method: str,
         target: bytes,

@@ -78,7 +78,7 @@ class Cycle:
         """Do now what needs no waiting: most requests of a gate cost no task."""
         try:
             rest = step(*given)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
             rest = failed(error)
         if rest is not DONE:
             self.protocol.spawn(self.run(rest))
