@@ -3,6 +3,7 @@
 import base64
 import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
 from waitroom.edge.pages.brand import brand_of, logo_address
 from waitroom.edge.pages.look import ROUND_TRIP_BYTES, look_faults
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import Pages
 
 SVG = "<?xml version='1.0'?>\n<!-- by hand -->\n<svg viewBox='0 0 9 9'>\n  <path fill='#f00' d=\"M0 0h9v9z\"/>\n</svg>"
@@ -125,6 +127,21 @@ def test_what_is_wrong_with_a_template_is_said_with_its_place(tmp_path: Path, na
 
     assert fault.startswith("WAITROOM_TEMPLATES: ")
     assert said in fault
+
+
+def test_each_of_our_templates_may_be_replaced(tmp_path: Path) -> None:
+    """Those of orders, invites and links were taken for misspelt ones: nothing had asked for them at the start."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(templates_dir(), folder, ignore=shutil.ignore_patterns("locales"))
+
+    assert faults(templates=str(folder), links="Help=https://shop.example/help") == []
+
+
+@pytest.mark.parametrize("name", ["orders_html", "order_html", "invite_html", "transfer_html"])
+def test_a_fault_on_a_page_seldom_seen_is_told_at_the_start(tmp_path: Path, name: str) -> None:
+    (fault,) = faults(templates=write(tmp_path, **{name: "{{ nonsense }}"}))
+
+    assert "'nonsense' is undefined" in fault
 
 
 def test_a_folder_of_templates_has_to_be_there(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from waitroom.edge.pages.words import Words
 
 MOST_SHOWN: Final = 50
 REFRESH_S: Final = 5
+VIEWS: Final = ("list", "none", "away", "repeated", "again", "unsure", "granted")
 CARD: Final = (
     "no_warning", "no_reference", "reference", "begun_at", "begun", "no_decided", "decided_at", "decided",
 )  # fmt: skip
@@ -56,6 +57,13 @@ class OrderPages:
         self._documents: dict[tuple[str, str], Document] = {}
         self._cards: dict[tuple[Outcome, str], bytes] = {}
         self._words: dict[str, Words] = {}
+
+    def compile_all(self, language: Language) -> None:
+        """Raises ConfigError where an operator's file is at fault."""
+        for view in VIEWS:
+            self._document(view, language)
+        for outcome in Outcome:
+            self._form(outcome, language)
 
     def listed(self, attempts: Sequence[Attempt], asked: Asked, *, now_ms: int, complete: bool) -> Answer:
         """What became of a visitor's orders, the newest first. `complete`: the record could be read."""
@@ -87,13 +95,7 @@ class OrderPages:
         return Answer(200, *self._document(view, language).answer(fields, gzip=asked.gzip))
 
     def _card(self, attempt: Attempt, language: Language) -> bytes:
-        form = self._cards.get((attempt.outcome, language.tag))
-        if form is None:
-            form = self._cards[attempt.outcome, language.tag] = self._pages.templates.fragment(
-                "order.html",
-                {**self._pages.common(language), "outcome": attempt.outcome.value},
-                visitor=frozenset(CARD),
-            )
+        form = self._form(attempt.outcome, language)
         words, decided_ms = self._words_in(language), attempt.decided_ms
         fields = {
             b"no_warning": HIDDEN if attempt.recorded else b"",
@@ -107,6 +109,17 @@ class OrderPages:
         }
         head = b'<article class="order" id="%b" data-outcome="%b">' % (attempt.id.encode(), attempt.outcome.encode())
         return head + form % fields + b"</article>"
+
+    def _form(self, outcome: Outcome, language: Language) -> bytes:
+        """A card without the visitor's own."""
+        form = self._cards.get((outcome, language.tag))
+        if form is None:
+            form = self._cards[outcome, language.tag] = self._pages.templates.fragment(
+                "order.html",
+                {**self._pages.common(language), "outcome": outcome.value},
+                visitor=frozenset(CARD),
+            )
+        return form
 
     def _document(self, view: str, language: Language) -> Document:
         document = self._documents.get((view, language.tag))

@@ -6,7 +6,9 @@ from waitroom.core.errors import ConfigError
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
+from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.pages.problems import Problems
+from waitroom.edge.pages.transfer import TransferPages
 from waitroom.edge.pages.waiting import Pages
 
 ROUND_TRIP_BYTES = 14_000
@@ -21,7 +23,8 @@ def look_faults(settings: Settings) -> Iterator[str]:
         return
     try:
         pages = Pages(settings)
-        Problems(settings, pages)
+        for kind in (Problems(settings, pages), OrderPages(settings, pages), TransferPages(pages)):
+            kind.compile_all(pages.languages.default)
     except ConfigError as error:
         yield from error.faults
         return

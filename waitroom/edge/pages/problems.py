@@ -85,10 +85,15 @@ class Problems:
         self._texts: dict[str, Text] = dict([*TEXTS.items(), *origin.items()])
         self._style = pages.styled("alone")
         self._documents: dict[tuple[str, str], Document] = {}
-        for kind in self._texts:
-            self._document(kind, pages.languages.default)
-        self._document("frame", pages.languages.default)
         self._invites: dict[str, Document] = {}
+        for kind in (*self._texts, "frame"):
+            self._document(kind, pages.languages.default)
+
+    def compile_all(self, language: Language) -> None:
+        """Raises ConfigError where an operator's file is at fault."""
+        for kind in (*self._texts, "frame"):
+            self._document(kind, language)
+        self._invite_page(language)
 
     def _document(self, kind: str, language: Language) -> Document:
         """The page of a kind; `frame` is the one for other pages' frames."""
@@ -158,7 +163,10 @@ class Problems:
 
     def invite(self, asked: Asked, token: str) -> Answer:
         """The page with the button: what opens a link before a person does presses none."""
-        language = self._language(asked)
+        document = self._invite_page(self._language(asked))
+        return Answer(200, *document.answer({b"token": escape(token).encode()}, gzip=asked.gzip))
+
+    def _invite_page(self, language: Language) -> Document:
         document = self._invites.get(language.tag)
         if document is None:
             title, detail, action = map(language.say, INVITE)
@@ -174,7 +182,7 @@ class Problems:
                 visitor=frozenset(("token",)),
                 headers=(language.header,),
             )
-        return Answer(200, *document.answer({b"token": escape(token).encode()}, gzip=asked.gzip))
+        return document
 
     def no_invite(self, asked: Asked, kind: Literal["void", "used", "early"], *, href: str) -> Answer:
         return self._either(asked, f"invite-{kind}", href=href, action=N_("Back to the shop"))

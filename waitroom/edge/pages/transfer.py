@@ -40,6 +40,11 @@ class TransferPages:
         )
         self._script = Markup(shrink_script(script))  # noqa: S704 - from our own templates
 
+    def compile_all(self, language: Language) -> None:
+        """Raises ConfigError where an operator's file is at fault."""
+        for view in FIELDS:
+            self._document(view, language)
+
     def draw(self, link: str, now_ms: int) -> str:
         """The QR code as the address of a picture; empty where too many were asked for. The mask is fixed: to try all
         eight costs four times as much, and every reader takes each of them.
