@@ -153,3 +153,25 @@ async def test_a_number_redeemed_right_before_a_loss_is_a_person_and_no_hole(red
 
         assert given == Redeemed(before.state.generation, 0)
         assert (await invited.sync()).state.hole[0] == 1
+
+
+async def test_seats_that_a_lost_redis_forgot_come_back_to_both_lines(redis_url: str) -> None:
+    """P2. Each line counted them for itself, so who came back by one line still filled the room for the other."""
+    async with two_lines(redis_url, Limits(100.0, 100.0, max_active=10)) as (first, invited):
+        await first.enter(10, spot=True)
+        await redeem(invited.room, invite(), visitor(), held=None)
+        remembered, beside = await first.sync(), await invited.sync()
+        for key in await first.redis.keys(f"{first.room.keys.prefix}*"):
+            await first.redis.delete(key)
+
+        for room, before in ((first, remembered), (invited, beside)):
+            assert await room.room.adopt(before, session_idle_ms=600_000)
+        await first.clock.pass_s(3)
+        full = (await first.sync()).seats, (await invited.sync()).seats
+        end_ms = round(first.clock.now_ms) + 600_000
+        await first.sync(renewals=[Renewal(first.generation, place, end_ms) for place in range(7)])
+        await first.sync(renewals=[Renewal(first.generation, place, 0) for place in range(2)])
+        left = (await first.sync()).seats, (await invited.sync()).seats
+
+        assert full == (10, 10)
+        assert left == (8, 8)

@@ -12,6 +12,8 @@ key                              type     what
                                           after the last turn in it lapsed; never while the front is in the chunk
 …:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
 …:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one
+…:ghosts                         hash     seats of people whom a lost Redis forgot, and until when
+                                          they count; session_idle
 …:ended                          zset     <gen>:<place> → when its pass was ended early (ms); the longest life of a pass
 …:door:<gen>                     zset     place → place: who stands at the door, in order; 60 s
 …:asked:<gen>                    zset     place → last asked (ms); 60 s
@@ -46,6 +48,7 @@ class Keys:
         "active",
         "ended",
         "findings",
+        "ghosts",
         "init",
         "lease",
         "log",
@@ -61,6 +64,7 @@ class Keys:
         self.prefix = prefix = f"{of_room}{line}:" if line else of_room
         self.active = of_room + "active"
         self.ended = of_room + "ended"
+        self.ghosts = of_room + "ghosts"
         self.findings = of_room + "findings"
         self.shadow = of_room + "shadow"
         self.log = of_room + "log"

@@ -85,8 +85,9 @@ async def overview(room: Room, name: str = "") -> Overview | None:
         if not fields:
             return None
         state = read_state({name.decode(): value.decode() for name, value in fields.items()})
-        inside, door, workers, blob, findings, shadowed, *orders = await asyncio.gather(
+        inside, ghosts, door, workers, blob, findings, shadowed, *orders = await asyncio.gather(
             client.zcount(keys.active, f"({now_ms}", "+inf"),
+            client.hgetall(keys.ghosts),
             client.zcard(keys.door(state.generation)[0]),
             client.zrangebyscore(keys.workers, now_ms - WORKER_MS, "+inf"),
             client.get(keys.table(state.generation)),
@@ -96,12 +97,11 @@ async def overview(room: Room, name: str = "") -> Overview | None:
         )
     invited = await overview(invited_of(room, name)) if name and state.fields.get(SPLIT) else None
     table = decode(blob) if blob else EMPTY
-    ghosts = int(state.fields.get("ghosts", 0)) if now_ms < int(state.fields.get("ghosts_until", 0)) else 0
     return Overview(
         state=state,
         now_ms=now_ms,
         waiting=table.ahead(state.front, state.issued),
-        inside=inside + ghosts,
+        inside=inside + (int(ghosts.get(b"seats", 0)) if now_ms < int(ghosts.get(b"until", 0)) else 0),
         door=door,
         workers=len(workers),
         findings=tuple(sorted(((k.decode(), int(v)) for k, v in findings.items()), key=lambda found: -found[1])),

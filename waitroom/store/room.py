@@ -90,7 +90,7 @@ class Room:
         if fields:
             fields["issued"] = str(max(int(fields["issued"]), issued))
         seats = 0 if remembered is None else remembered.seats
-        keys = [self.keys.state, self.keys.active, self.keys.log]
+        keys = [self.keys.state, self.keys.active, self.keys.log, self.keys.ghosts]
         args: list[Value] = ["", seats, session_idle_ms, len(granted)]
         for seat in granted:
             args += (f"{seat.generation}:{seat.place}", seat.end_ms)
@@ -115,6 +115,7 @@ class Room:
             ]
             keys += [
                 self.keys.minute(now_ms),
+                self.keys.ghosts,
                 *self.keys.claims(generation, chunk),
                 *self.keys.claims(generation, chunk + 1),
             ]
@@ -145,9 +146,9 @@ class Room:
     ) -> list[Claimed]:
         """Called visitors ask to be let in; in the order given, which must be that of their places. At most 200."""
         chunks = sorted({chunk_of(claimant.place) for claimant in claimants})
-        index = {chunk: 8 + 2 * at for at, chunk in enumerate(chunks)}
+        index = {chunk: 9 + 2 * at for at, chunk in enumerate(chunks)}
         keys = [self.keys.state, self.keys.reply(generation, call_id), self.keys.active, *self.keys.door(generation)]
-        keys += [self.keys.minute(now_ms), self.keys.ended]
+        keys += [self.keys.minute(now_ms), self.keys.ended, self.keys.ghosts]
         for chunk in chunks:
             keys += self.keys.claims(generation, chunk)
         args: list[Value] = [generation, seat_ms, repeat_ms]
@@ -187,7 +188,7 @@ class Room:
         """
         gen = generation or "none"
         keys = [self.keys.state, self.keys.lease, self.keys.table(gen), self.keys.active, *self.keys.door(gen)]
-        keys += [self.keys.workers, self.keys.scratch(worker), self.keys.ended]
+        keys += [self.keys.workers, self.keys.scratch(worker), self.keys.ended, self.keys.ghosts]
         keys += [self.keys.beat(gen, space, epoch, beat.chunk) for beat in beats]
         args: list[Value] = [
             generation,
@@ -233,7 +234,7 @@ class Room:
         self, generation: str, worker: str, *, front: int, lapsed: int, soon: int, table: Table, keep_ms: int
     ) -> Literal["ok", "lost", "gap", "refused"]:
         """Move the front and publish the table; needs the lease, and keeps it. Never moves the front back."""
-        keys = [self.keys.state, self.keys.lease, self.keys.table(generation), self.keys.active]
+        keys = [self.keys.state, self.keys.lease, self.keys.table(generation), self.keys.active, self.keys.ghosts]
         for chunk in range(chunk_of(lapsed), chunk_of(front)):
             keys += self.keys.claims(generation, chunk)
         args: list[Value] = [generation, worker, front, lapsed, soon, keep_ms, table.encode(), secrets.token_hex(6)]

@@ -23,19 +23,23 @@ local function grantable(r)
   return math.max(0, math.floor((r.now + HORIZON - start) / r.spacing + r.burst - 1) + 1)
 end
 
--- Seats taken in the zset `active`; `ghosts` are seats known to be taken by people that a lost Redis forgot.
-local function seats_taken(r, active)
-  redis.call('ZREMRANGEBYSCORE', active, '-inf', now_ms)
-  local taken = redis.call('ZCARD', active)
-  if now_ms < r.ghosts_until then taken = taken + r.ghosts end
-  return taken
+-- Seats known to be taken by people that a lost Redis forgot. They are the room's, whichever line somebody came by.
+local function ghost_seats(ghosts)
+  local v = redis.call('HMGET', ghosts, 'seats', 'until')
+  return v[1] and now_ms < tonumber(v[2]) and tonumber(v[1]) or 0
 end
 
--- Seats to give away. None in the second after an adoption or a gap: workers may be putting back what Redis lost.
-local function seats_free(r, active)
+-- Seats taken: those in the zset `active`, and the ghosts'.
+local function seats_taken(active, ghosts)
+  redis.call('ZREMRANGEBYSCORE', active, '-inf', now_ms)
+  return redis.call('ZCARD', active) + ghost_seats(ghosts)
+end
+
+-- Seats to give away.
+local function seats_free(r, active, ghosts)
   if r.max_active == 0 then return math.huge end
-  local taken = seats_taken(r, active)
-  if now_ms >= r.gap and now_ms - r.gap < 1000 then return 0 end
+  local taken = seats_taken(active, ghosts)
+  if is_unsettled(r) then return 0 end
   return r.max_active - taken
 end
 

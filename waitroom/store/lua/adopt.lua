@@ -1,7 +1,7 @@
 -- Take over a Redis that restarted, failed over or came back empty: the maximum of what it has and what the caller
 -- remembers. The first caller makes room for numbers nobody remembers; later ones merge and change nothing else.
 -- Seats that the caller granted since its last sync are in no memory but its own: each caller puts its own back.
--- KEYS  state, active, log
+-- KEYS  state, active, log, ghosts
 -- ARGV  '', seats remembered, session_idle (ms), how many seats granted since, then per seat: member of active, its
 --       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
@@ -46,14 +46,14 @@ elseif mine.generation == kept.generation then
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
 for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
-local ghosts = math.max(0, tonumber(ARGV[2]) - seats)
-if not first then
-  -- Nor is the first caller's count of seats the best one.
-  if now_ms < tonumber(kept.ghosts_until) and mine.generation == kept.generation and ghosts > tonumber(kept.ghosts) then
-    redis.call('HSET', STATE, 'ghosts', whole(ghosts))
-  end
-  return {'ok'}
+local ghosts, known_ghosts = tonumber(ARGV[2]) - seats, ghost_seats(KEYS[4])
+if first then
+  redis.call('HSET', KEYS[4], 'seats', whole(math.max(ghosts, known_ghosts)), 'until', whole(now_ms + tonumber(ARGV[3])))
+  redis.call('PEXPIRE', KEYS[4], ARGV[3])
+elseif ghosts > known_ghosts and redis.call('EXISTS', KEYS[4]) == 1 then
+  redis.call('HSET', KEYS[4], 'seats', whole(ghosts)) -- nor is the first caller's count of seats the best one
 end
+if not first then return {'ok'} end
 
 local now = (CLOCK[1] - tonumber(kept.created)) * 1e6 + CLOCK[2]
 local issued = tonumber(kept.issued)
@@ -67,6 +67,6 @@ end
 local spent = tonumber(kept.burst) * 1e6 / tonumber(kept.rate)
 redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above),
   'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent), 'gap', whole(now_ms),
-  'released', whole(now_ms), 'ghosts', whole(ghosts), 'ghosts_until', whole(now_ms + tonumber(ARGV[3])))
+  'released', whole(now_ms))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
 return {'ok'}

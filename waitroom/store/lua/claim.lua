@@ -1,5 +1,5 @@
 -- Called visitors turn their places into admissions, in order of place; who cannot be let in now stands at the door.
--- KEYS  state, reply, active, door, asked, minute, ended, then (claims, claimed) of each chunk in use
+-- KEYS  state, reply, active, door, asked, minute, ended, ghosts, then (claims, claimed) of each chunk in use
 -- ARGV  generation, seat (ms), claim_repeat (ms), then per visitor in order of place: place, id, index of its claims key
 -- Reply ok, created (s), then per visitor: 'admit' admit_at, 'again' admit_at, 'door' its rank, or 'waiting', 'lapsed',
 --       'taken' (another visitor's) with ''. 'due' where a change of phase has to be latched first.
@@ -14,7 +14,7 @@ if is_due(r) then return {'due'} end
 local active, door, asked = KEYS[3], KEYS[4], KEYS[5]
 local seat_ms, repeat_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 tidy_door(door, asked)
-local left, seats = grantable(r), seats_free(r, active)
+local left, seats = grantable(r), seats_free(r, active, KEYS[8])
 
 local reply = {'ok', whole(r.created)}
 local function say(what, value) reply[#reply + 1] = what; reply[#reply + 1] = value end

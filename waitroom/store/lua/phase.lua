@@ -3,12 +3,11 @@
 -- ARGV  generation, a new one (for a lobby that opens in a room already used), how long claims are kept (ms); then, to
 --       announce a draw with: nonce, key id, source, time (ms), commitment for this generation, one for the new ('' from
 --       who holds no signing key: no lobby is opened then)
--- Reply ok, the phase · 'wait' for two seconds after an adoption: a worker may remember a change that Redis lost,
---       and comes as late as that (circuit.py)
+-- Reply ok, the phase · 'wait' while a worker may remember a change that Redis lost
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 if not is_due(r) then return {'ok', r.phase} end
-if now_ms >= r.gap and now_ms - r.gap < 2000 then return {'wait'} end
+if is_unsettled(r) then return {'wait'} end
 local v = redis.call('HMGET', STATE, 'opens_at', 'lobby_at', 'at_close', 'draw_lead', 'lobby_size', 'draw_known',
   'draw_commitment')
 local opens, lobby, stops, lead = tonumber(v[1]), tonumber(v[2]), v[3] == 'stop', tonumber(v[4])

@@ -1,5 +1,5 @@
 -- Move the front, publish the table, and only then keep the lease.
--- KEYS  state, lease, table, active, then the claims keys whose places have not all lapsed, behind the front
+-- KEYS  state, lease, table, active, ghosts, then the claims keys whose places have not all lapsed, behind the front
 -- ARGV  generation, worker, front, lapsed, soon, how long claims are kept (ms), table, its version
 -- Reply ok · 'lost' without the lease · 'gap' after 5 s without a release: nothing moved, absence has to be found anew
 --       · 'refused' for a front beyond issued. The front never goes back.
@@ -31,7 +31,7 @@ free_at(r)
 if r.next_at ~= next_at then redis.call('HSET', STATE, 'next_at', micros(r.next_at)) end
 
 -- The clock of turn_held runs only while a claim could have succeeded.
-local full = r.max_active > 0 and seats_taken(r, KEYS[4]) >= r.max_active
+local full = r.max_active > 0 and seats_taken(KEYS[4], KEYS[5]) >= r.max_active
 if not r.hold and not full and since > 0 and since <= 1000 and may_admit then
   redis.call('HINCRBY', STATE, 'usable', whole(since))
 end
@@ -41,6 +41,6 @@ redis.call('HSET', STATE, 'front', whole(math.max(front, r.front)), 'lapsed', wh
 -- In a sale that has closed the last turn is over.
 if r.phase == 'draining' and front >= r.issued and lapsed >= r.issued then redis.call('HSET', STATE, 'due', 1) end
 redis.call('SET', KEYS[3], ARGV[7], 'PX', 3600000)
-for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+for i = 6, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)
 return {'ok'}

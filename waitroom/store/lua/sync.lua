@@ -1,5 +1,5 @@
 -- What a worker says and hears four times a second, in one call.
--- KEYS  state, lease, table, active, door, asked, workers, scratch, ended, then the beats
+-- KEYS  state, lease, table, active, door, asked, workers, scratch, ended, ghosts, then the beats
 -- ARGV  generation, worker, wants the lease (1/0), table version known, provisional passes seen again, how long a
 --       beat is kept (ms), since when passes that ended early are asked for (ms), how long those are kept (ms), how many
 --       renewals, then per renewal: member of active, its new end (ms; 0 ends the pass and gives the seat back); then
@@ -23,14 +23,12 @@ for i = 10, 9 + 2 * renewals, 2 do
   end
 end
 if renewals > 0 then redis.call('PEXPIRE', KEYS[4], ACTIVE_KEPT) end
-if r.ghosts > 0 and back > 0 then
-  r.ghosts = math.max(0, r.ghosts - back)
-  redis.call('HSET', STATE, 'ghosts', r.ghosts)
-end
+local ghosts = back > 0 and ghost_seats(KEYS[10]) or 0
+if ghosts > 0 then redis.call('HSET', KEYS[10], 'seats', whole(math.max(0, ghosts - back))) end
 
 if ARGV[5] ~= '0' then redis.call('HINCRBY', STATE, 'confirmed', ARGV[5]) end
 
-local beat = 10
+local beat = 11
 for i = 10 + 2 * renewals, #ARGV, 2 do
   redis.call('SETRANGE', KEYS[8], ARGV[i], ARGV[i + 1])
   redis.call('BITOP', 'OR', KEYS[beat], KEYS[beat], KEYS[8])
@@ -46,7 +44,7 @@ if ARGV[3] == '1' then redis.call('SET', KEYS[2], lease, 'PX', 2000, 'NX') end
 tidy_door(KEYS[5], KEYS[6])
 
 redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', now_ms - tonumber(ARGV[8]))
-local seats = seats_taken(r, KEYS[4])
+local seats = seats_taken(KEYS[4], KEYS[10])
 local state = redis.call('HGETALL', STATE)
 local version = redis.call('HGET', STATE, 'table_version')
 local reply = {'ok', now_ms, redis.call('GET', KEYS[2]) == lease and 1 or 0, seats, redis.call('ZCARD', KEYS[5]),
