@@ -3,7 +3,7 @@ logging is left as it was.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests that miss the same program are skipped in one line of the summary, wherever they stand."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple) and "missing: " in report.longrepr[2]:
+        report.longrepr = ("tests", 0, report.longrepr[2])
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -283,8 +283,8 @@ async def running_gateway(shop: Shop, redis_url: str | None, **settings: str) ->
     if redis_url is not None:
         defaults |= {"redis_url": redis_url, "secret": SECRET}
     gateway = Gateway(folder, {**defaults, **settings})
-    await gateway.start()
     try:
+        await gateway.start()
         yield gateway
     finally:
         process = gateway.process

