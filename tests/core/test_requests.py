@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waitroom.core.requests import Headers, Kind, accepts_html, kind_of, qualities
+from waitroom.core.requests import Kind, accepts_html, fields_of, kind_of, qualities
 
 CHROME_ACCEPT = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 HTML = (b"accept", CHROME_ACCEPT)
@@ -53,8 +53,8 @@ def dest(value: bytes) -> tuple[bytes, bytes]:
         ("GET", [(b"upgrade", b"h2c"), (b"connection", b"upgrade, http2-settings"), HTML], Kind.DOCUMENT),
     ],
 )
-def test_each_request_has_its_kind(method: str, headers: Headers, kind: Kind) -> None:
-    assert kind_of(method, headers) is kind
+def test_each_request_has_its_kind(method: str, headers: list[tuple[bytes, bytes]], kind: Kind) -> None:
+    assert kind_of(method, fields_of(headers)) is kind
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,24 @@ def test_each_request_has_its_kind(method: str, headers: Headers, kind: Kind) ->
     ],
 )
 def test_an_answer_takes_the_form_that_was_asked_for(accept: bytes, html: bool, json: bool) -> None:
-    assert accepts_html([(b"accept", accept)]) is html
-    asked_html, asked_json = qualities([(b"accept", accept)])
+    assert accepts_html({b"accept": accept}) is html
+    asked_html, asked_json = qualities({b"accept": accept})
     assert (asked_json > asked_html) is json
+
+
+def test_repeated_fields_are_one_list_and_an_ambiguous_request_is_no_document() -> None:
+    headers = [dest(b"document"), (b"host", b"x"), dest(b"iframe"), HTML]
+
+    assert fields_of(headers) == {b"sec-fetch-dest": b"document,iframe", b"host": b"x", b"accept": CHROME_ACCEPT}
+    assert kind_of("GET", fields_of(headers)) is Kind.FETCH
 
 
 def test_several_accept_fields_are_one_list() -> None:
     headers = [(b"accept", b"text/html;q=0.2"), (b"host", b"x"), (b"accept", b"application/json")]
 
-    assert qualities(headers) == (0.2, 1.0)
+    assert qualities(fields_of(headers)) == (0.2, 1.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"accept", b"upgrade", b"sec-fetch-dest"]), st.binary(max_size=30))))
 def test_no_header_makes_it_fail(headers: list[tuple[bytes, bytes]]) -> None:
-    assert isinstance(kind_of("GET", headers), Kind)
+    assert isinstance(kind_of("GET", fields_of(headers)), Kind)

@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Scope
 
-from waitroom.core.requests import Kind, kind_of
+from waitroom.core.requests import Kind, fields_of, kind_of
 from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.forward_auth import answer_of, read
 
@@ -39,9 +39,9 @@ def test_a_websocket_is_one_although_its_upgrade_ended_at_the_proxy() -> None:
     key = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
     with_upgrade = ((b"upgrade", b"websocket"), (b"connection", b"Upgrade"))
 
-    assert kind_of("GET", read(question(key), b"")[2]) is Kind.WEBSOCKET
-    assert kind_of("GET", read(question(key, *with_upgrade), b"")[2]) is Kind.WEBSOCKET
-    assert kind_of("GET", read(question(), b"")[2]) is Kind.FETCH
+    assert kind_of("GET", fields_of(read(question(key), b"")[2])) is Kind.WEBSOCKET
+    assert kind_of("GET", fields_of(read(question(key, *with_upgrade), b"")[2])) is Kind.WEBSOCKET
+    assert kind_of("GET", fields_of(read(question(), b"")[2])) is Kind.FETCH
 
 
 @pytest.mark.parametrize(

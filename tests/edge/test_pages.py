@@ -388,7 +388,7 @@ def test_comments_of_our_own_are_not_sent() -> None:
     ],
 )
 def test_gzip_is_sent_to_those_who_accept_it(value: bytes, accepted: bool) -> None:
-    assert accepts_gzip([(b"host", b"x"), (b"accept-encoding", value)]) is accepted
+    assert accepts_gzip({b"host": b"x", b"accept-encoding": value}) is accepted
 
 
 @pytest.mark.parametrize(

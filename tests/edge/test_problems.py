@@ -167,10 +167,10 @@ def test_pages_are_compressed_for_those_who_accept_it() -> None:
 
 
 def test_the_form_is_chosen_by_the_request() -> None:
-    browser = [(b"accept", b"text/html,*/*;q=0.8"), (b"accept-encoding", b"gzip, br")]
+    browser = {b"accept": b"text/html,*/*;q=0.8", b"accept-encoding": b"gzip, br"}
 
     assert asked_by("GET", browser, request_id="r") == Asked(html=True, gzip=True, safe=True, request_id="r")
-    assert asked_by("POST", [(b"accept", b"*/*")], request_id="r") == Asked(
+    assert asked_by("POST", {b"accept": b"*/*"}, request_id="r") == Asked(
         html=False, gzip=False, safe=False, request_id="r"
     )
 

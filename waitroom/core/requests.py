@@ -4,11 +4,12 @@ Header names are lower case. Nothing here is authority: a client may claim any k
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 
-Headers = Sequence[tuple[bytes, bytes]]
+Fields = Mapping[bytes, bytes]
+"""A request's fields by name (`fields_of`)."""
 
 ACCEPT_LIMIT_BYTES = 2048
 """As much of an Accept field as is read; browsers send under 200."""
@@ -34,57 +35,71 @@ class Kind(Enum):
     WEBSOCKET = "websocket"
 
 
-def kind_of(method: str, headers: Headers) -> Kind:
-    """The kind of a request; methods are case-sensitive (RFC 9110 §9.1)."""
-    names = {name for name, _ in headers}
-    if method not in ("GET", "HEAD"):
-        preflight = method == "OPTIONS" and names >= PREFLIGHTS and not has_body(headers)
-        return Kind.PREFLIGHT if preflight else Kind.UNSAFE
-    if b"upgrade" in names and method == "GET" and is_websocket(headers):
-        return Kind.WEBSOCKET
-    if b"sec-purpose" in names:
-        return Kind.PREFETCH
-    if b"sec-fetch-dest" in names:
-        dest = next(value for name, value in headers if name == b"sec-fetch-dest")
-        return Kind.DOCUMENT if dest == b"document" else Kind.FRAME if dest in FRAMES else Kind.FETCH
-    return Kind.DOCUMENT if b"x-requested-with" not in names and accepts_html(headers) else Kind.FETCH
-
-
-def is_navigation(headers: Headers) -> bool:
-    """Whether the answer is to be a page of the browser's, whatever the method: a form that was sent, a link."""
+def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """The fields of a header by name. Several of one name are one list, joined by commas (RFC 9110 §5.3); but a
+    Cookie, which is no list, has to be looked for in the header itself.
+    """
+    fields = dict(headers)
+    if len(fields) == len(headers):
+        return fields
+    values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
-        if name == b"sec-fetch-mode":
-            return value == b"navigate"
-    return accepts_html(headers) and not any(name == b"x-requested-with" for name, _ in headers)
+        values.setdefault(name, []).append(value)
+    return {name: b",".join(several) for name, several in values.items()}
 
 
-def has_body(headers: Headers) -> bool:
-    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
+def kind_of(method: str, fields: Fields) -> Kind:
+    """The kind of a request; methods are case-sensitive (RFC 9110 §9.1)."""
+    if method not in ("GET", "HEAD"):
+        preflight = method == "OPTIONS" and fields.keys() >= PREFLIGHTS and not has_body(fields)
+        return Kind.PREFLIGHT if preflight else Kind.UNSAFE
+    if b"upgrade" in fields and method == "GET" and is_websocket(fields):
+        return Kind.WEBSOCKET
+    if b"sec-purpose" in fields:
+        return Kind.PREFETCH
+    dest = fields.get(b"sec-fetch-dest")
+    if dest is not None:
+        return Kind.DOCUMENT if dest == b"document" else Kind.FRAME if dest in FRAMES else Kind.FETCH
+    return Kind.DOCUMENT if b"x-requested-with" not in fields and accepts_html(fields) else Kind.FETCH
 
 
-def is_websocket(headers: Headers) -> bool:
+def is_navigation(fields: Fields) -> bool:
+    """Whether the answer is to be a page of the browser's, whatever the method: a form that was sent, a link."""
+    mode = fields.get(b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return b"x-requested-with" not in fields and accepts_html(fields)
+
+
+def has_body(fields: Fields) -> bool:
+    return b"transfer-encoding" in fields or fields.get(b"content-length", b"0") != b"0"
+
+
+def is_websocket(fields: Fields) -> bool:
     """RFC 6455 §4.1: both fields, as tokens of lists in any letter case."""
-    return b"websocket" in tokens_of(headers, b"upgrade") and b"upgrade" in tokens_of(headers, b"connection")
+    upgrade, connection = (tokens_of(fields.get(name, b"")) for name in (b"upgrade", b"connection"))
+    return b"websocket" in upgrade and b"upgrade" in connection
 
 
-def tokens_of(headers: Headers, wanted: bytes) -> set[bytes]:
-    return {part.strip(b" \t").lower() for name, value in headers if name == wanted for part in value.split(b",")}
+def tokens_of(value: bytes) -> set[bytes]:
+    """The tokens of a list, in lower case; none of an empty value."""
+    return {part.strip(b" \t").lower() for part in value.split(b",")} if value else set()
 
 
-def accepts_html(headers: Headers) -> bool:
+def accepts_html(fields: Fields) -> bool:
     """Whether HTML is asked for by name, and JSON not preferred to it. `*/*` alone asks for nothing by name."""
-    html, json = qualities(headers)
+    html, json = qualities(fields)
     return html > 0 and html >= json
 
 
-def asks_for_json(headers: Headers) -> bool:
+def asks_for_json(fields: Fields) -> bool:
     """Whether exactly `application/json` is asked for, and nothing else: what Cloudflare takes for an app."""
-    return [value.strip().lower() for name, value in headers if name == b"accept"] == [b"application/json"]
+    return fields.get(b"accept", b"").strip().lower() == b"application/json"
 
 
-def qualities(headers: Headers) -> tuple[float, float]:
+def qualities(fields: Fields) -> tuple[float, float]:
     """The q-values (RFC 9110 §12.4.2) of HTML and of JSON (or any `+json` type) by name; 0 if not named, or refused."""
-    return read_accept(b",".join([value for name, value in headers if name == b"accept"])[:ACCEPT_LIMIT_BYTES])
+    return read_accept(fields.get(b"accept", b"")[:ACCEPT_LIMIT_BYTES])
 
 
 @lru_cache(ACCEPTS_KEPT)

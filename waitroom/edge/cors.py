@@ -1,6 +1,6 @@
 """Which other origins may read our JSON, and what tells their browsers so (Fetch standard, CORS protocol)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 Header = tuple[bytes, bytes]
 ORIGIN_VARIES: Header = (b"vary", b"origin")
@@ -27,7 +27,3 @@ class Cors:
             (b"access-control-allow-credentials", b"true"),
             (b"access-control-expose-headers", b"retry-after, waitroom-ticket, waitroom-pass"),
         ]
-
-
-def origin_of(headers: Sequence[Header]) -> bytes | None:
-    return next((value for name, value in headers if name == b"origin"), None)

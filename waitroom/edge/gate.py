@@ -38,7 +38,6 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
 from waitroom.edge.own import OwnRoutes
-from waitroom.edge.pages.languages import accept_language
 from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.waiting import Pages, accepts_gzip, retry_after
 from waitroom.edge.passage import Passage
@@ -175,14 +174,14 @@ class Gate:
 
     def _judge(self, request: Request, visitor: Visitor, now_ms: int) -> Awaitable[None]:
         """Without a pass that is good now."""
-        headers, counts = request.scope["headers"], self.counts
-        if self.proxy.headers.has_looped(headers):
+        fields, counts = request.fields, self.counts
+        if self.proxy.headers.has_looped(fields):
             # It lost our cookies on the way here: it would take a place each time round.
             counts[REQUESTS["loop"]] += 1
             failure = OriginFailure("loop", "the request has passed here before")
             return request.answer(self.passage.failed(request, failure))
-        request.kind = kind = kind_of(request.scope["method"], headers)
-        if self.settings.cloudflare_json and kind is Kind.FETCH and asks_for_json(headers):
+        request.kind = kind = kind_of(request.scope["method"], fields)
+        if self.settings.cloudflare_json and kind is Kind.FETCH and asks_for_json(fields):
             # Theirs puts it in line as it does a document, and the app asks for the same address until it is let in.
             request.kind = kind = Kind.DOCUMENT
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header, phase=self.line.phase())
@@ -310,10 +309,11 @@ class Gate:
         if facts.state in ("none", "admitted"):
             return request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
-        sent = request.scope["headers"]
-        if self.settings.cloudflare_json and asks_for_json(sent):
+        fields = request.fields
+        if self.settings.cloudflare_json and asks_for_json(fields):
             return self.routes.say(request, facts, *more, status=self.settings.waiting_status)
-        head, body = self.pages.page(facts, self.pages.languages.choose(accept_language(sent)), gzip=accepts_gzip(sent))
+        language = self.pages.languages.choose(fields.get(b"accept-language", b""))
+        head, body = self.pages.page(facts, language, gzip=accepts_gzip(fields))
         return request.answer_under(self.settings.waiting_status, head, body, retry_after(facts), *more)
 
     def _problem(self, request: Request, visitor: Visitor) -> Awaitable[None]:

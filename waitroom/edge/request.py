@@ -5,7 +5,7 @@ from secrets import token_hex
 
 from starlette.types import Receive, Scope, Send
 
-from waitroom.core.requests import Kind
+from waitroom.core.requests import Fields, Kind, fields_of
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
 from waitroom.edge.pages.documents import Head, lines_of
@@ -16,12 +16,21 @@ from waitroom.edge.wire.exchange import DONE, Exchange
 class Request:
     """One request on its way through the gate."""
 
-    __slots__ = ("client", "exchange", "kind", "receive", "scope", "send")
+    __slots__ = ("_fields", "client", "exchange", "kind", "receive", "scope", "send")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, client: Client) -> None:
         self.scope, self.receive, self.send, self.client = scope, receive, send, client
         self.exchange: Exchange = scope["extensions"]["waitroom"]
         self.kind: Kind | None = None
+        self._fields: Fields | None = None
+
+    @property
+    def fields(self) -> Fields:
+        """The header's fields by name: one look at each for everything that judges by them."""
+        fields = self._fields
+        if fields is None:
+            self._fields = fields = fields_of(self.scope["headers"])
+        return fields
 
     @property
     def secure(self) -> bool:
@@ -34,7 +43,7 @@ class Request:
         return target.decode("latin-1") if target.startswith(b"/") and not target.startswith(b"//") else "/"
 
     def asked(self) -> Asked:
-        return asked_by(self.scope["method"], self.scope["headers"], request_id=token_hex(6))
+        return asked_by(self.scope["method"], self.fields, request_id=token_hex(6))
 
     def answer(self, answer: Answer, *more: Header) -> Awaitable[None]:
         """The whole answer: given at once where nothing stands in its way, else when it is awaited."""

@@ -16,11 +16,12 @@ from urllib.parse import parse_qs
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.paths import same_site_path
+from waitroom.core.requests import Fields
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cookies import Header
-from waitroom.edge.cors import Cors, origin_of
+from waitroom.edge.cors import Cors
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.pages.documents import head_of
 from waitroom.edge.pages.problems import Answer, Problems
@@ -75,7 +76,7 @@ class Routes:
                     await handler(request)
                 except OriginFailure as failure:
                     await request.answer(self._problems.origin_failed(request.asked(), failure))
-        elif method == "OPTIONS" and self.cors(request.scope["headers"]):
+        elif method == "OPTIONS" and self.cors(request.fields):
             await self._preflight(request, methods)
         else:
             await request.answer(self._problems.method_not_allowed(request.asked(), allow=methods))
@@ -84,14 +85,14 @@ class Routes:
         """The public address, without the closing slash."""
         return self._public_url or f"{client.scheme}://{client.host.decode('latin-1')}"
 
-    def cors(self, headers: Sequence[Header]) -> list[Header]:
+    def cors(self, fields: Fields) -> list[Header]:
         """The fields that let the shop's own origins read our JSON; none for anybody else."""
-        return self._cors.fields(origin_of(headers)) if self._cors else []
+        return self._cors.fields(fields.get(b"origin")) if self._cors else []
 
     def say(self, request: Request, facts: PageFacts, *more: Header, status: int = 200) -> Awaitable[None]:
         """The facts as JSON; with another status than 200 they stand in place of the shop's answer."""
         body = b"{%b}" % members(facts)
-        headers = [*more, *self.cors(request.scope["headers"])]
+        headers = [*more, *self.cors(request.fields)]
         if self._cloudflare:
             is_waiting = status != 200 or facts.state not in ("admitted", "none", "left")
             body = b"%b,%b}" % (body[:-1], waiting_room(facts, is_waiting=is_waiting))
@@ -100,7 +101,7 @@ class Routes:
         return request.answer(Answer(status, [*json_headers(body), *headers], body))
 
     async def _preflight(self, request: Request, methods: Sequence[str]) -> None:
-        headers = self.cors(request.scope["headers"])
+        headers = self.cors(request.fields)
         headers += [
             (b"access-control-allow-methods", ", ".join(methods).encode()),
             (b"access-control-allow-headers", b"waitroom-ticket, waitroom-pass, content-type"),
@@ -110,16 +111,16 @@ class Routes:
 
     def _is_from_here(self, request: Request) -> bool:
         """By fetch metadata, else by Origin. A request with neither and without cookies comes from an app."""
-        headers = dict(request.scope["headers"])
-        origin = headers.get(b"origin")
+        fields = request.fields
+        origin = fields.get(b"origin")
         if origin in self._cors:
             return True
-        site = headers.get(b"sec-fetch-site")
+        site = fields.get(b"sec-fetch-site")
         if site is not None:
             return site in (b"same-origin", b"none")
         if origin is not None:
             return bool(origin == self.base(request.client).encode("latin-1"))
-        return b"cookie" not in headers
+        return b"cookie" not in fields
 
 
 def json_headers(body: bytes) -> list[Header]:

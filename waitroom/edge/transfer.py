@@ -89,7 +89,7 @@ class Transfer:
             await request.answer(self._pages.offer(asked, link=link, code=code, back=back))
             return
         body = json.dumps({"url": link, "qr": code or None, "expires_at": iso_time(expires_ms).decode()}).encode()
-        await request.answer(Answer(200, json_headers(body), body), *self._routes.cors(request.scope["headers"]))
+        await request.answer(Answer(200, json_headers(body), body), *self._routes.cors(request.fields))
 
     async def _show(self, request: Request) -> None:
         asked = request.asked()

@@ -14,7 +14,6 @@ from waitroom.store.ended import Ended
 RENEW_PART = 10
 """A pass is renewed when a tenth of `session_idle` has passed since it was signed."""
 QUARTER = 4
-FIELDS = frozenset((b"waitroom-ticket", b"waitroom-pass"))
 REMEMBERED, LONGEST_REMEMBERED = 20_000, 1_024
 """Cookie fields whose tokens a worker remembers, and their longest: some 20 MB at most."""
 
@@ -84,14 +83,10 @@ class Desk:
         """The tokens a request carries. What one Cookie field says is remembered by its bytes, so that a browser that
         asks again costs no signature check; whether a token is still good is judged anew each time.
         """
-        cookie = b""
-        for name, value in headers:
-            if name == b"cookie":
-                if cookie:
-                    return self._carried(headers, secure, now_ms)
-                cookie = value
-            elif name in FIELDS:
-                return self._carried(headers, secure, now_ms)
+        fields = dict(headers)
+        if len(fields) < len(headers) or b"waitroom-ticket" in fields or b"waitroom-pass" in fields:
+            return self._carried(headers, secure, now_ms)
+        cookie = fields.get(b"cookie", b"")
         known = self._read[secure]
         carried = known.get(cookie)
         if carried is None:

@@ -39,7 +39,7 @@ def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query:
     status, location = attempt.status or 0, attempt.location
     if attempt.outcome is Outcome.CONFIRMED and not asks and location is not None and 300 <= status < 400:
         return Answer(status, [(b"location", location.encode("latin-1")), NO_STORE, (b"content-length", b"0")], b"")
-    if is_navigation(request.scope["headers"]):
+    if is_navigation(request.fields):
         return page_of(attempt.id, room_query, "ask" if asks else "")
     facts: dict[str, object] = {
         "type": "urn:waitroom:problem:order-sent-before",

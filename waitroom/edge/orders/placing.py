@@ -149,7 +149,7 @@ class Orders:
     async def _place_once(self, asked: Asked, sameness: bytes, upload: Upload) -> None:
         """Send the order, unless it was tried before and the table of `core.orders.repeats` says otherwise."""
         digests = self._digests(asked.pass_.visitor, sameness, asked.client_key)
-        is_document = is_navigation(asked.request.scope["headers"])
+        is_document = is_navigation(asked.request.fields)
         word = field_of(asked.request, AGAIN.lower().encode()).decode("latin-1")
         last: Attempt | None = None
         by_word = has_waited = False

@@ -43,7 +43,7 @@ class OrderRoutes:
             answer = self.pages.repeated(one, asked, now_ms=now_ms, again=fields.get("again", [""])[0])
         else:
             answer = self.pages.listed(found, asked, now_ms=now_ms, complete=complete)
-        await request.answer(answer, *self.routes.cors(request.scope["headers"]))
+        await request.answer(answer, *self.routes.cors(request.fields))
 
     def _visitors(self, request: Request) -> Sequence[str] | None:
         """Who asks: one visitor, or two where the ticket is of another than the pass. None where a token is under a

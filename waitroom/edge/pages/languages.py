@@ -17,7 +17,7 @@ A name or a message of the operator's may be written in any direction: in HTML i
 """
 
 import gettext
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
@@ -35,14 +35,6 @@ OFFERED: Final = frozenset(LANGUAGES)
 DOMAIN: Final = "waitroom"
 MOST_HEADERS: Final = 1024
 """Different `Accept-Language` headers whose choice is remembered."""
-
-
-def accept_language(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The value of `Accept-Language`; empty where there is none."""
-    for name, value in headers:
-        if name == b"accept-language":
-            return value
-    return b""
 
 
 class Language:

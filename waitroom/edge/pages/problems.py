@@ -16,14 +16,14 @@ from html import escape
 from typing import Final, Literal, NamedTuple
 
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure
-from waitroom.core.requests import accepts_html
+from waitroom.core.requests import Fields, accepts_html
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.cloudflare import waiting_room
-from waitroom.edge.cors import ORIGIN_VARIES, Cors, origin_of
+from waitroom.edge.cors import ORIGIN_VARIES, Cors
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.pages.documents import VARY, Document, Headers
-from waitroom.edge.pages.languages import Language, accept_language
+from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problem_texts import (
     ABOUT_ORDERS,
     AGAIN,
@@ -62,14 +62,14 @@ class Asked:
     origin: bytes | None = None
 
 
-def asked_by(method: str, headers: Headers, *, request_id: str) -> Asked:
+def asked_by(method: str, fields: Fields, *, request_id: str) -> Asked:
     return Asked(
-        html=accepts_html(headers),
-        gzip=accepts_gzip(headers),
+        html=accepts_html(fields),
+        gzip=accepts_gzip(fields),
         safe=method in SAFE,
         request_id=request_id,
-        accept_language=accept_language(headers),
-        origin=origin_of(headers),
+        accept_language=fields.get(b"accept-language", b""),
+        origin=fields.get(b"origin"),
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from waitroom.core.paths import own_path
+from waitroom.core.requests import ACCEPT_LIMIT_BYTES, ACCEPTS_KEPT, Fields
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import (
@@ -273,14 +274,17 @@ class Spoken:
         self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
 
 
-def accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def accepts_gzip(fields: Fields) -> bool:
     """Whether `Accept-Encoding` names gzip with a weight above 0 (RFC 9110 §12.5.3)."""
-    for name, value in headers:
-        if name == b"accept-encoding":
-            for item in value.lower().split(b","):
-                coding, _, weight = item.partition(b";")
-                if coding.strip() in (b"gzip", b"x-gzip") and weight.replace(b" ", b"").strip(b".0") != b"q=":
-                    return True
+    return _names_gzip(fields.get(b"accept-encoding", b"")[:ACCEPT_LIMIT_BYTES])
+
+
+@lru_cache(ACCEPTS_KEPT)
+def _names_gzip(accept_encoding: bytes) -> bool:
+    for item in accept_encoding.lower().split(b","):
+        coding, _, weight = item.partition(b";")
+        if coding.strip() in (b"gzip", b"x-gzip") and weight.replace(b" ", b"").strip(b".0") != b"q=":
+            return True
     return False
 
 

@@ -40,6 +40,7 @@ from hashlib import blake2s
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
+from waitroom.core.requests import Fields
 from waitroom.core.seal import HEADER, sign
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
@@ -155,9 +156,9 @@ class HeaderTable:
         self._request_acts: dict[bytes, Act] = {b"host": Act.HOST} if self._host else {}
         self._answer_acts: dict[bytes, Act] = {}
 
-    def has_looped(self, headers: Sequence[Header]) -> bool:
+    def has_looped(self, fields: Fields) -> bool:
         """Whether the request has been through this gateway before."""
-        return any(name == b"via" and self.own_id in value for name, value in headers)
+        return self.own_id in fields.get(b"via", b"")
 
     def request(  # noqa: C901 - one pass over the fields; each branch is a row of the table above
         self,

@@ -23,17 +23,19 @@ TUNNELS = 10_000  # of one worker
 
 def protocols_asked(headers: Sequence[Header]) -> bytes:
     """The Upgrade field's value as it came, several joined; empty where one of its protocols is not carried."""
-    asked = tokens_of(headers, b"upgrade")
-    if any(protocol.partition(b"/")[0] in CARRIES_HTTP for protocol in asked):
-        return b""
-    return b", ".join(value for name, value in headers if name == b"upgrade")
+    asked = upgrade_of(headers)
+    return b"" if any(protocol.partition(b"/")[0] in CARRIES_HTTP for protocol in tokens_of(asked)) else asked
 
 
 def protocols_agreed(asked: bytes, headers: Sequence[Header]) -> bytes:
     """The Upgrade field of a 101; raises OriginFailure where it names none, or one that was not asked for."""
-    agreed = tokens_of(headers, b"upgrade")
-    if not asked or not agreed or not agreed <= tokens_of(((b"upgrade", asked),), b"upgrade"):
+    agreed = upgrade_of(headers)
+    if not asked or not agreed or not tokens_of(agreed) <= tokens_of(asked):
         raise OriginFailure("garbage", "switched to a protocol that was not asked for", sent=True)
+    return agreed
+
+
+def upgrade_of(headers: Sequence[Header]) -> bytes:
     return b", ".join(value for name, value in headers if name == b"upgrade")
 
 
