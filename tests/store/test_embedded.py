@@ -378,6 +378,31 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         start_embedded(tmp_path / "file" / "data")
 
 
+@pytest.mark.parametrize("name", ["lock", "redis.log", "embedded.json"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    with pytest.raises(EmbeddedUnavailable, match=rf"cannot be used: Is a directory \({name}\).*WAITROOM_DATA_DIR"):
+        start_embedded(tmp_path)
+
+    assert not list(Path(tempfile.gettempdir()).glob("waitroom-*/redis.sock")) or find_running(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"), [("/sys", "Permission denied"), ("/dev/null", "Not a directory"), ("/dev/null/x", "Not a dir")]
+)
+def test_a_folder_that_cannot_be_written_to_is_named_with_the_cause(folder: str, why: str) -> None:
+    with pytest.raises(EmbeddedUnavailable, match=rf"{folder} cannot be used: {why}.*WAITROOM_DATA_DIR"):
+        start_embedded(Path(folder))
+
+
+def test_without_a_temporary_folder_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+    with pytest.raises(EmbeddedUnavailable, match=r"no temporary folder .*No such file.*TMPDIR"):
+        start_embedded(tmp_path)
+
+
 def test_stopping_twice_is_harmless_and_a_stopped_server_stays_stopped(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         server.stop()

@@ -5,12 +5,15 @@ embedded.json   where the running server answers (for commands in another shell)
 secret          the generated signing key, 0600
 """
 
+import errno
 import fcntl
 import json
 import os
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from waitroom.core.errors import DataFolderBusy, EmbeddedUnavailable
@@ -20,18 +23,30 @@ SECRET_LENGTH = 32
 
 
 def make_data_dir(data_dir: Path) -> Path:
+    """The folder, made if it is not there, and one that can be written to. Raises EmbeddedUnavailable."""
     data_dir = data_dir.absolute()
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        allowed = os.access(data_dir, os.W_OK | os.X_OK)
-        why = "" if allowed else "Permission denied"
-    except OSError as error:
-        why = error.strerror or str(error)
-    if why:
-        raise EmbeddedUnavailable(
-            f"The data folder {data_dir} cannot be used: {why}. Set WAITROOM_DATA_DIR to another."
-        )
+    with in_sentences(data_dir):
+        try:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(data_dir)) from error
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass  # rights alone do not tell: a file system may be read-only, or have no room for another file
     return data_dir
+
+
+@contextmanager
+def in_sentences(data_dir: Path) -> Iterator[None]:
+    """What the system says of the folder's files is raised as EmbeddedUnavailable, which says what to do."""
+    try:
+        yield
+    except OSError as error:
+        folder, file = os.path.split(str(error.filename))
+        of = f" ({file})" if folder == str(data_dir) and os.path.exists(error.filename) else ""
+        raise EmbeddedUnavailable(
+            f"The data folder {data_dir} cannot be used: {error.strerror or error}{of}. "
+            "Set WAITROOM_DATA_DIR to another."
+        ) from error
 
 
 def load_or_make_secret(data_dir: Path) -> str:

@@ -19,6 +19,7 @@ import structlog
 
 from waitroom.core.errors import EmbeddedUnavailable
 from waitroom.store.data_folder import (
+    in_sentences,
     load_or_make_secret,
     make_data_dir,
     read_record,
@@ -129,18 +130,19 @@ def start_embedded(data_dir: Path, *, server: Path | None = None, use_pipe: bool
     it would not) and DataFolderBusy (another gateway has the folder); both say what to do.
     """
     data_dir = make_data_dir(data_dir)
-    lock = take_lock(data_dir)
-    try:
-        remove_stale(data_dir)
-        running = EmbeddedRedis(data_dir, choose_server(data_dir, server), lock, use_pipe=use_pipe)
-    except BaseException:
-        os.close(lock)
-        raise
-    try:
-        running.start()
-    except BaseException:
-        running.stop()
-        raise
+    with in_sentences(data_dir):
+        lock = take_lock(data_dir)
+        try:
+            remove_stale(data_dir)
+            running = EmbeddedRedis(data_dir, choose_server(data_dir, server), lock, use_pipe=use_pipe)
+        except BaseException:
+            os.close(lock)
+            raise
+        try:
+            running.start()
+        except BaseException:
+            running.stop()
+            raise
     return running
 
 
@@ -180,6 +182,8 @@ def explain_end(server: Server, data_dir: Path, output: Path) -> str:
             f"{data_dir} was written by a newer server than {server}. Start with that one again, "
             "or set WAITROOM_DATA_DIR to a new folder: everybody in line then starts again."
         )
+    if not said and shutil.disk_usage(data_dir).free == 0:
+        return f"{server} did not start on {data_dir}: there is no space left."
     return f"{server} did not start on {data_dir}: {said[-1] if said else 'it said nothing'} (see {output})"
 
 
@@ -195,10 +199,16 @@ def remove_stale(data_dir: Path) -> None:
 
 def make_socket_folder() -> Path:
     """A new 0700 folder whose path leaves room for a socket's name; in /tmp if the temporary folder's is too long."""
-    parent = tempfile.gettempdir()
-    if len(os.fsencode(parent)) + len("/waitroom-12345678/redis.sock") > SOCKET_PATH_BYTES:
-        parent = "/tmp"  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="waitroom-", dir=parent))
+    try:
+        parent = tempfile.gettempdir()
+        if len(os.fsencode(parent)) + len("/waitroom-12345678/redis.sock") > SOCKET_PATH_BYTES:
+            parent = "/tmp"  # noqa: S108
+        return Path(tempfile.mkdtemp(prefix="waitroom-", dir=parent))
+    except OSError as error:
+        raise EmbeddedUnavailable(
+            f"There is no temporary folder for the socket of Redis: {error.strerror or error}. "
+            "Set TMPDIR to a folder that can be written to."
+        ) from error
 
 
 def own_folder(folder: Path, *, make: bool = True) -> None:
