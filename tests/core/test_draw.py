@@ -137,6 +137,20 @@ def test_the_order_of_arrival_has_no_influence() -> None:
     assert abs(sum(correlations)) < ONE_IN_A_MILLION * math.sqrt(len(draws) / (people - 1))
 
 
+def test_who_reads_the_key_picks_a_place_unless_a_note_comes_after_the_draw() -> None:
+    """Somebody with the signing key adds people to a lobby of 100,000 until the last number has a place they like."""
+
+    def place_of_last(people: int, note: str) -> int:
+        return permute(key_of(b"\1" * 32, people, note), people, people - 1)
+
+    tried = range(100_000, 110_000)
+    picked = min(tried, key=lambda people: place_of_last(people, ""))
+
+    print(f"picked place {place_of_last(picked, '')}; with a note {place_of_last(picked, '17 and 4')}")
+    assert place_of_last(picked, "") < 50
+    assert place_of_last(picked, "17 and 4") > 1000
+
+
 def test_another_note_is_another_order() -> None:
     before, after = (key_of(b"\1" * 32, 300, note) for note in ("", "7 12 31"))
     moved = sum(permute(before, 300, at) != permute(after, 300, at) for at in range(300))

@@ -206,6 +206,17 @@ def test_whoever_may_be_next_asks_at_once_also_where_nobody_knows_the_pace(limit
     assert max(behind) <= 4
 
 
+def test_the_opening_finds_those_who_come_first_with_a_poll_that_is_held() -> None:
+    """Polls that come at any moment after the opening would leave most of the rate unused."""
+    said = status(sale=sale("drawn"))
+    line: Any = said.line
+    line.later_ms = 150_000  # half a minute before it
+
+    polls = [said.facts(waiting(number)) for number in (100, 110, 150)]
+
+    assert [(poll.state, poll.next_poll_s <= 1, poll.hold_s) for poll in polls] == [("lobby", True, 25)] * 3
+
+
 def test_people_in_line_are_told_for_two_minutes_that_the_pace_changed() -> None:
     """P11: and nobody who came after it, whose first estimate is already the new one."""
 

@@ -1,11 +1,18 @@
 """What arrives together goes as one call, in order, and nobody is forgotten."""
 
 import asyncio
+from statistics import median
+from typing import Any
 
 import pytest
+import redis
 
+from tests.store.room_support import room_in
 from waitroom.core.errors import StoreUnavailable
+from waitroom.core.meter import Limits
+from waitroom.store import batch
 from waitroom.store.batch import MOST, Batcher
+from waitroom.store.replies import Newcomer
 
 
 class Calls:
@@ -48,6 +55,32 @@ async def test_no_call_carries_more_than_two_hundred() -> None:
     assert MOST == 200
     assert answers == [item * 2 for item in range(1000, 1950)]
     assert [len(batch) for batch in calls.batches] == [200, 200, 200, 200, 150]
+
+
+@pytest.mark.timed
+async def test_a_crowd_that_comes_at_once_never_blocks_redis_for_long(
+    one_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Redis' own account. In one call 5,000 newcomers are tens of milliseconds in which nobody else is answered."""
+
+    async def longest_ms() -> float:
+        client: Any = redis.Redis.from_url(one_redis_url)
+        async with room_in(one_redis_url, Limits(10, 10)) as room:
+            client.config_set("slowlog-log-slower-than", 100)
+            client.slowlog_reset()
+            batcher = Batcher(room.enter_these)
+            await asyncio.gather(*(batcher.ask(Newcomer(f"{at:032x}", True, False)) for at in range(5000)))
+            took_ms = sorted(entry["duration"] / 1000 for entry in client.slowlog_get(100))
+            client.config_set("slowlog-log-slower-than", 10_000)
+            client.close()
+            return float(median(took_ms[-5000 // batch.MOST :]))
+
+    kept = await longest_ms()
+    monkeypatch.setattr(batch, "MOST", 5000)
+    taken_out = await longest_ms()
+
+    print(f"a call takes Redis {kept:.1f} ms, with all in one {taken_out:.1f} ms")
+    assert taken_out > 8 * kept
 
 
 async def test_one_call_is_under_way_at_a_time() -> None:

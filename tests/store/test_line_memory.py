@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -152,3 +153,27 @@ async def test_a_ticket_of_before_a_reset_claims_nobodys_place_after_it() -> Non
             claimed = await line.claim(thief, wait_s=0)
 
             assert claimed.outcome == "waiting"
+
+
+@pytest.mark.timed
+async def test_a_worker_whose_rounds_fail_leaves_the_lease_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that kept the lease and failed would stop the line for ever."""
+    with running_redis() as server:
+        async with working(server.url) as ill, working(server.url) as well:
+            await until(ill, lambda snapshot: snapshot.is_holder)
+            monkeypatch.setattr(ill._holder, "round", fail)
+            began = asyncio.get_running_loop().time()
+            await come(well, 60)
+            await until(well, lambda snapshot: snapshot.is_holder)
+            took_s = asyncio.get_running_loop().time() - began
+            wants_it_back = ill._holder.wants_lease(time.monotonic())
+            moved = await until(well, lambda snapshot: snapshot.state.front >= 60)
+
+    print(f"the other had the lease after {took_s:.1f} s")
+    assert took_s < 4
+    assert not wants_it_back
+    assert moved.state.front == 60
+
+
+async def fail(_: Snapshot) -> str:
+    raise RuntimeError("a fault of ours")
