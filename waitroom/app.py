@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from waitroom.core.figures import AWAY_SINCE_MS, HELD, ORIGIN_CONNECTIONS, READY, TUNNELS, Figures
 from waitroom.core.invites import InviteTokens, invited_part
@@ -81,7 +81,8 @@ class App:
         self.health = health
         self.figures = [part.figures for part in parts]
         gates = [part.gate for part in parts]
-        self.front: ASGIApp = ForwardAuth(gates) if gates[0].settings.forward_auth else front_of(gates)
+        self.front = ForwardAuth(gates) if gates[0].settings.forward_auth else front_of(gates)
+        self.poll = self.front.poll
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return self.front(scope, receive, send)

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -55,6 +55,13 @@ class App:
         self.ended: list[str] = []
         self.lost: list[str] = []
         self.go = asyncio.Event()
+
+    def poll(
+        self, target: bytes, headers: Sequence[tuple[bytes, bytes]], scheme: str, peer: str
+    ) -> tuple[bytes, bytes] | None:
+        if target == b"/poll?raise":
+            raise ValueError("broken")
+        return (b"x-from: poll\r\n", b"%d %b" % (len(headers), peer.encode())) if target == b"/poll" else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.seen.append(scope)
@@ -880,6 +887,61 @@ def test_a_broken_answer_does_not_look_whole(running: Running, version: bytes) -
             client.rest()
     else:
         assert not client.rest().endswith(b"0\r\n\r\n")
+
+
+def test_a_poll_is_answered_before_the_app_is_called(running: Running) -> None:
+    client = running.client()
+    answers = []
+    for _ in range(2):
+        client.send(b"GET /poll HTTP/1.1\r\n" + HOST + b"\r\n")
+        answers.append(client.answer())
+    old = running.client()
+    old.send(b"GET /poll HTTP/1.0\r\n\r\n")
+
+    assert [(answer.status, answer.headers[b"x-from"], answer.body) for answer in answers] == [
+        (200, b"poll", b"1 127.0.0.1")
+    ] * 2
+    assert old.rest().split(b"\r\n") == [
+        b"HTTP/1.1 200 OK",
+        b"x-from: poll",
+        b"content-length: 11",
+        b"connection: close",
+        b"",
+        b"0 127.0.0.1",
+    ]
+    assert running.app.seen == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"HEAD /poll HTTP/1.1", b"POST /poll HTTP/1.1", b"GET /poll? HTTP/1.1", b"GET /poll?raise HTTP/1.1"]
+)
+def test_what_is_no_poll_or_fails_as_one_is_the_apps(running: Running, line: bytes) -> None:
+    client = running.client()
+    client.send(line + b"\r\n" + HOST + b"\r\n")
+
+    answer = client.answer(head=True)
+
+    assert (answer.status, answer.headers.get(b"x-from"), len(running.app.seen)) == (200, None, 1)
+
+
+def test_a_poll_behind_another_request_is_answered_in_its_turn(running: Running) -> None:
+    client = running.client()
+    poll = b"GET /poll HTTP/1.1\r\n" + HOST + b"\r\n"
+    client.send(poll + b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n" + poll)
+
+    bodies = [client.answer().body for _ in range(3)]
+
+    assert bodies[0] == b"1 127.0.0.1"
+    assert [json.loads(body)["path"] for body in bodies[1:]] == ["/echo", "/poll"]
+
+
+def test_a_poll_with_a_body_still_to_come_closes_after_its_answer(running: Running) -> None:
+    client = running.client()
+    client.send(b"GET /poll HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\n")
+
+    answer = client.answer()
+
+    assert (answer.body, answer.headers[b"connection"], client.is_closed) == (b"2 127.0.0.1", b"close", True)
 
 
 def test_an_app_that_raises_is_answered_500_and_one_that_lies_is_cut(running: Running) -> None:

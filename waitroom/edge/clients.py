@@ -13,6 +13,7 @@ import structlog
 from starlette.types import Scope
 
 from waitroom.core.settings import Settings
+from waitroom.edge.cookies import Header
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MEMO_LIMIT = 4096
@@ -95,11 +96,13 @@ class Clients:
             self._public = (parts.scheme, parts.netloc.encode(), parts.port or DEFAULT_PORTS[parts.scheme])
         self._proto_was_ignored = False
 
-    def is_secure(self, scope: Scope) -> bool:
+    def speaks_https(self, scheme: str, peer: str, headers: Sequence[Header]) -> bool:
         """Whether the browser speaks https: the one thing that a poll has to know."""
         if self._public is not None:
             return self._public[0] == "https"
-        return bool(self._networks and self.of(scope).scheme == "https") or scope["scheme"] == "https"
+        if self._networks and self._is_trusted(peer):
+            scheme = scheme_behind(headers, scheme)
+        return scheme == "https"
 
     def of(self, scope: Scope) -> Client:
         """The client of a request."""
@@ -152,7 +155,7 @@ class Clients:
                 host = value
             elif name == b"x-forwarded-for":
                 forwarded_for += value.split(b",")
-            elif name in (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"):
+            elif name in (b"x-forwarded-host", b"x-forwarded-port"):
                 said[name] = value.rpartition(b",")[2].strip()
             elif name == b"forwarded" and forwarded == "alone":
                 forwarded = "appended"
@@ -160,8 +163,7 @@ class Clients:
         if self._public is not None:
             scheme, host, port = self._public
         else:
-            if said.get(b"x-forwarded-proto", b"").lower() in (b"http", b"https"):
-                scheme = said[b"x-forwarded-proto"].lower().decode()
+            scheme = scheme_behind(scope["headers"], scheme)
             host = said.get(b"x-forwarded-host") or host
             digits = said.get(b"x-forwarded-port", b"")
             port = int(digits) if digits.isdigit() and len(digits) <= 5 else port_of(host, scheme)
@@ -190,6 +192,15 @@ class Clients:
                 self._trusted.clear()
             self._trusted[ip] = found
         return found
+
+
+def scheme_behind(headers: Sequence[Header], scheme: str) -> str:
+    """The scheme as a trusted peer tells it. The last value counts: earlier ones may be the client's own."""
+    said = b""
+    for name, value in headers:
+        if name == b"x-forwarded-proto":
+            said = value.rpartition(b",")[2].strip().lower()
+    return said.decode() if said in (b"http", b"https") else scheme
 
 
 def read_address(entry: bytes) -> str | None:

@@ -81,6 +81,7 @@ class ForwardAuth:
         self.gates = gates
         self.first = gates[0]
         self.front = front_of(gates)
+        self.poll = self.front.poll
         self.permits = [permit_of(gate) for gate in gates]
         twins = [gate.with_passage(permit) for gate, permit in zip(gates, self.permits, strict=True)]
         self.asked = front_of(twins)

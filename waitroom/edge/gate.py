@@ -5,7 +5,7 @@ The gate waits for Redis only to enter, to claim, and once for a pass that has r
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from copy import copy
 from typing import assert_never
 
@@ -47,7 +47,6 @@ from waitroom.edge.routes import JSON_HEAD
 from waitroom.edge.shop.headers import NO_PREFLIGHTS
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor
-from waitroom.edge.wire.exchange import DONE, Exchange
 from waitroom.store.line import Line
 from waitroom.store.replies import Newcomer
 
@@ -116,23 +115,28 @@ class Gate:
         twin.passage = passage
         return twin
 
+    def poll(self, target: bytes, headers: Sequence[Header], scheme: str, peer: str) -> tuple[bytes, bytes] | None:
+        """A poll of somebody who just waits, answered from memory before there is a request: the server asks it of
+        every GET (`wire.heads.Poll`).
+        """
+        if not target.startswith(POLL):
+            return None
+        line, counts = self.line, self.counts
+        now_ms = line.now_ms()
+        body = self.own.poll(headers, target, now_ms, secure=self.clients.speaks_https(scheme, peer, headers))
+        if body is None:
+            return None
+        counts[POLLED] = polled = counts[POLLED] + 1
+        if not polled % TIMED_POLLS:
+            observe(counts, POLL_TIME, line.now_ms() - now_ms)
+        return JSON_HEAD.lines, body
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """What needs no waiting is done within the call: most polls, and the beginning of what goes to the shop."""
-        exchange: Exchange = scope["extensions"]["waitroom"]
-        target = exchange.target
+        """What needs no waiting is done within the call: the beginning of what goes to the shop, for one."""
         counts = self.counts
-        if target.startswith(POLL) and scope["method"] == "GET" and exchange.can_answer:
-            now_ms = self.line.now_ms()
-            body = self.own.poll(scope["headers"], target, now_ms, secure=self.clients.is_secure(scope))
-            if body is not None:
-                exchange.answer_ready(200, JSON_HEAD.lines, body)
-                counts[POLLED] = polled = counts[POLLED] + 1
-                if not polled % TIMED_POLLS:
-                    observe(counts, POLL_TIME, self.line.now_ms() - now_ms)
-                return DONE
         client = self.clients.of(scope)
         request = Request(scope, receive, send, client)
-        match self.rules.place(target, client.host):
+        match self.rules.place(request.exchange.target, client.host):
             case Guarded():
                 now_ms = int(self.line.now_ms())
                 if self.bypasses.lets_through(client, scope["headers"]):

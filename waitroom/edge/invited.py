@@ -9,7 +9,7 @@ Whoever holds a ticket of that line, in a cookie of its own, is answered by that
 first one's. A pass of either is a pass of the room. That gate gives no numbers: they come from invites alone.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -21,7 +21,7 @@ from waitroom.core.judge import Holds
 from waitroom.core.targets import OWN_PREFIX
 from waitroom.core.tokens import Ticket
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import CookieKind
+from waitroom.edge.cookies import CookieKind, Header
 from waitroom.edge.entrance import Entrance, Then
 from waitroom.edge.gate import Gate
 from waitroom.edge.pages.problems import Answer
@@ -70,27 +70,32 @@ class TwoLines(Gate):
         twin.invited = self.invited.with_passage(passage)
         return twin
 
+    def poll(self, target: bytes, headers: Sequence[Header], scheme: str, peer: str) -> tuple[bytes, bytes] | None:
+        if self._is_invited(target, headers, scheme, peer):
+            return self.invited.poll(target, headers, scheme, peer)
+        return super().poll(target, headers, scheme, peer)
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if self._is_invited(scope):
+        target: bytes = scope["extensions"]["waitroom"].target
+        peer = scope["client"][0] if scope["client"] else ""
+        if self._is_invited(target, scope["headers"], scope["scheme"], peer):
             return self.invited(scope, receive, send)
         return super().__call__(scope, receive, send)
 
-    def _is_invited(self, scope: Scope) -> bool:
+    def _is_invited(self, target: bytes, headers: Sequence[Header], scheme: str, peer: str) -> bool:
         """Whether the request is the other gate's matter: it brings a ticket of that line, which is still worth
         something. In shadow nobody waits in either line, and the first one's gate lets all of them in.
         """
         if self.settings.shadow or not any(
-            (name == b"cookie" and self._cookie in value) or name == b"waitroom-ticket"
-            for name, value in scope["headers"]
+            (name == b"cookie" and self._cookie in value) or name == b"waitroom-ticket" for name, value in headers
         ):
             return False
-        target: bytes = scope["extensions"]["waitroom"].target
         if target.startswith(OWN_PREFIX) and target[len(OWN_PREFIX) :].partition(b"?")[0] not in OF_THE_LINE:
             return False
         line = self.invited.line
         visitor = self.invited.desk.read(
-            scope["headers"],
-            secure=self.clients.is_secure(scope),
+            headers,
+            secure=self.clients.speaks_https(scheme, peer, headers),
             snapshot=line.snapshot,
             now_ms=int(line.now_ms()),
         )

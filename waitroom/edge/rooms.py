@@ -39,6 +39,12 @@ class Rooms:
         self._named = {gate.settings.room.encode(): gate for gate in gates}
         self._fronts: dict[tuple[int, ...], ASGIApp] = {}
 
+    def poll(self, target: bytes, headers: Sequence[Header], scheme: str, peer: str) -> tuple[bytes, bytes] | None:
+        if not target.startswith(OWN_PREFIX):
+            return None
+        gate = self._gate_asked_for(target)
+        return None if gate is None else gate.poll(target, headers, scheme, peer)
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         target: bytes = scope["extensions"]["waitroom"].target
         if target.startswith(OWN_PREFIX):
@@ -55,12 +61,15 @@ class Rooms:
                 return self.gates[0](scope, receive, send)
 
     def _own(self, target: bytes, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        asked_for = room_asked_for(target)
-        gate = self.gates[0] if asked_for is None else self._named.get(asked_for)
+        gate = self._gate_asked_for(target)
         if gate is None:
             request = Request(scope, receive, send, self.clients.of(scope))
             return request.answer(self.problems.not_found(request.asked()))
         return gate(scope, receive, send)
+
+    def _gate_asked_for(self, target: bytes) -> Gate | None:
+        asked_for = room_asked_for(target)
+        return self.gates[0] if asked_for is None else self._named.get(asked_for)
 
     def _free(self, request: Request) -> Awaitable[None]:
         gate = self.gates[self.rules.home(request.exchange.target)]

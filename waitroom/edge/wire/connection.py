@@ -17,13 +17,13 @@ from typing import Any, cast
 import httptools
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.wire.crowding import make_room
 from waitroom.edge.wire.cycle import HIGH_WATER_BYTES, Cycle
-from waitroom.edge.wire.exchange import Exchange, reset_on_close
+from waitroom.edge.wire.exchange import reset_on_close
 from waitroom.edge.wire.heads import HeadReader, Refused, refusal
 
 log = structlog.get_logger()
@@ -148,8 +148,8 @@ class EdgeProtocol(HeadReader):
         else:
             self.feed(data)
             fresh, self.fresh = self.fresh, None
-            if fresh is not None:
-                fresh.attempt(self.asgi_app, fresh.scope, fresh.receive, fresh.send)
+            if fresh is not None and not fresh.answer_at_once():
+                fresh.attempt(self.asgi_app, fresh.open(), fresh.receive, fresh.send)
 
     def hold(self, data: bytes) -> None:
         self.held += data
@@ -205,18 +205,17 @@ class EdgeProtocol(HeadReader):
         if not self.replaying:
             super().on_message_begin()
 
-    def opened(self, scope: Scope, *, keep_alive: bool, upgrade: bool) -> None:
+    def opened(self, method: str, version: str, *, keep_alive: bool, upgrade: bool) -> None:
         if self.head_timer is not None:
             self.head_timer.cancel()
             self.head_timer = None
         self.deadline = None
-        version = scope["http_version"]
         if upgrade:
             self.replay = self.framing()
             upgrade = version == "1.1" and not self.replay
-        exchange = Exchange(self, self.url, version, upgrade=upgrade)
-        scope["extensions"] = {"waitroom": exchange}
-        self.latest = cycle = Cycle(self, scope, exchange, keep_alive=keep_alive)
+        self.latest = cycle = Cycle(
+            self, method, self.url, version, self.headers, keep_alive=keep_alive, upgrade=upgrade
+        )
         if self.expect_100_continue and version == "1.1":
             cycle.expects_continue = True
         if self.running is None:
@@ -258,7 +257,7 @@ class EdgeProtocol(HeadReader):
         self.running = None
         if self.lost or self.transport.is_closing():
             return
-        if cycle.keep_alive and not (cycle.exchange.upgrade and self.held):
+        if cycle.keep_alive and not (cycle.upgrade and self.held):
             self.flow.resume_reading()
             self.go_on()
         elif cycle.more_body or self.held or self.discarding:

@@ -24,7 +24,6 @@ log = structlog.get_logger()
 BODYLESS: Final = frozenset((204, 304))
 FRAMING: Final = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 HIGH_WATER_BYTES: Final = 65_536
-NO_SCOPE: Final[Scope] = {}
 
 
 class Cycle:
@@ -39,23 +38,41 @@ class Cycle:
         "exchange",
         "expects_continue",
         "head",
+        "headers",
         "keep_alive",
         "left_bytes",
+        "method",
         "more_body",
         "news",
         "protocol",
         "raw",
         "response_complete",
         "response_started",
-        "scope",
+        "target",
+        "upgrade",
+        "version",
         "waiter",
     )
 
-    def __init__(self, protocol: "EdgeProtocol", scope: Scope, exchange: Exchange, *, keep_alive: bool) -> None:
+    def __init__(
+        self,
+        protocol: "EdgeProtocol",
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+        upgrade: bool,
+    ) -> None:
         self.protocol = protocol
-        self.scope = scope
-        self.exchange = exchange
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
         self.keep_alive = keep_alive
+        self.upgrade = upgrade
+        self.exchange: Exchange | None = None
         self.expects_continue = False
         self.disconnected = False
         self.chunks: list[bytes] | None = None
@@ -71,8 +88,36 @@ class Cycle:
         self.raw = False
         self.left_bytes = 0
 
+    def answer_at_once(self) -> bool:
+        """Whether this was a poll, whose answer is sent: the request is over without an app, a scope or a task."""
+        protocol = self.protocol
+        poll = protocol.edge.poll
+        if poll is None or self.method != "GET" or protocol.lost or protocol.flow.write_paused:
+            return False
+        client = protocol.client
+        try:
+            answer = poll(self.target, self.headers, protocol.scheme or "", client[0] if client else "")
+        except Exception:
+            log.exception("request_failed", method=self.method)
+            return False
+        if answer is None:
+            return False
+        lines, body = answer
+        self.answer(200, lines, body)
+        return True
+
+    def open(self) -> Scope:
+        """The scope for the app, which is to be called now."""
+        scope = self.protocol.scope_of(self.method, self.version, self.target, self.headers)
+        self.exchange = Exchange(self.protocol, self.target, self.version, upgrade=self.upgrade)
+        scope["extensions"] = {"waitroom": self.exchange}
+        return scope
+
     async def call(self, app: ASGIApp) -> None:
-        await app(self.scope, self.receive, self.send)
+        """In a task, where the app may not return `DONE`."""
+        scope = self.open()
+        scope["extensions"]["waitroom"].in_task = True
+        await app(scope, self.receive, self.send)
 
     def attempt(self, step: Callable[..., Awaitable[None]], *given: object) -> None:
         """Do now what needs no waiting: most requests of a gate cost no task."""
@@ -85,28 +130,26 @@ class Cycle:
 
     async def run(self, rest: Awaitable[None]) -> None:
         """Await the app; whatever it does, the client gets an answer or a broken connection, never a half one."""
-        self.exchange.in_task = True
+        if self.exchange is not None:
+            self.exchange.in_task = True
         try:
             await rest
         except asyncio.CancelledError:
-            self.exchange.abort()
+            self.protocol.break_off()
             raise
         except Exception:
-            log.exception("request_failed", method=self.scope["method"])
+            log.exception("request_failed", method=self.method)
             await self.fail()
         else:
             if not self.response_complete and not self.disconnected:
-                log.error("answer_incomplete", method=self.scope["method"])
+                log.error("answer_incomplete", method=self.method)
                 await self.fail()
-        finally:
-            # The scope leads to the exchange and back here; cut, the whole is freed without the collector.
-            self.scope = NO_SCOPE
 
     async def fail(self) -> None:
         if self.disconnected or self.response_complete:
             return
         if self.response_started:
-            self.exchange.abort()
+            self.protocol.break_off()
             return
         text = b"Internal Server Error"
         headers = [
@@ -122,7 +165,8 @@ class Cycle:
         """The client is gone: receive says so, send does nothing any more."""
         self.disconnected = True
         self.wake()
-        self.exchange.tell_lost()
+        if self.exchange is not None:
+            self.exchange.tell_lost()
 
     def wake(self) -> None:
         self.news = True
@@ -200,11 +244,11 @@ class Cycle:
             lines += (name, b": ", value, b"\r\n")
             count += 1
 
-        self.bodyless = status in BODYLESS or self.scope["method"] == "HEAD"
+        self.bodyless = status in BODYLESS or self.method == "HEAD"
         self.left_bytes = 0 if self.bodyless or length is None else length
         self.raw = self.chunked = False
         if not self.bodyless and length is None:
-            if self.exchange.http_version == "1.0":
+            if self.version == "1.0":
                 self.raw = True
                 self.keep_alive = False
             else:
@@ -231,7 +275,7 @@ class Cycle:
         if self.more_body or protocol.edge.draining:
             self.keep_alive = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        sent = b"" if self.scope["method"] == "HEAD" else body
+        sent = b"" if self.method == "HEAD" else body
         protocol.edge.counts[ANSWERS_AT + status // 100] += 1
         self.response_started = self.response_complete = True
         self.expects_continue = False

@@ -8,6 +8,7 @@ codings than chunked, several of them, other versions than 1.0 and 1.1, CONNECT 
 
 import asyncio
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import unquote
@@ -68,13 +69,18 @@ class Limits:
     """Of one worker; beyond, idle ones make room."""
 
 
-class EdgeState(ServerState):
-    """What the connections of a server share."""
+Poll = Callable[[bytes, Sequence[tuple[bytes, bytes]], str, str], tuple[bytes, bytes] | None]
+"""Target, header, scheme and peer of a GET → the header lines (as for `Cycle.answer`) and body of a 200, or None."""
 
-    def __init__(self, limits: Limits, counts: list[int] | None = None) -> None:
+
+class EdgeState(ServerState):
+    """What the connections of a server share. `poll` is asked before the app: what it answers costs no scope."""
+
+    def __init__(self, limits: Limits, counts: list[int] | None = None, poll: Poll | None = None) -> None:
         super().__init__()
         self.limits = limits
         self.counts = Figures().counts if counts is None else counts
+        self.poll = poll
         self.draining = False
 
 
@@ -106,7 +112,7 @@ class HeadReader(HttpToolsProtocol):
         self.read_bytes = 0
         self.slack_bytes = 0
 
-    def opened(self, scope: Scope, *, keep_alive: bool, upgrade: bool) -> None:
+    def opened(self, method: str, version: str, *, keep_alive: bool, upgrade: bool) -> None:
         raise NotImplementedError
 
     def on_message_begin(self) -> None:
@@ -169,25 +175,37 @@ class HeadReader(HttpToolsProtocol):
         if method in REFUSED_METHODS:
             self.deny(405)
 
+        url = self.url
+        if not (url.isascii() or path_of(url).partition(b"?")[0].isascii()):
+            self.deny(400)
+
         self.progress = True
         self.in_head = False
-        raw_path, _, query = path_of(self.url).partition(b"?")
+        self.opened(
+            method.decode("ascii"),
+            version,
+            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            upgrade=parser.should_upgrade(),
+        )
+
+    def scope_of(self, method: str, version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> Scope:
+        """A request's ASGI scope."""
+        raw_path, _, query = path_of(target).partition(b"?")
         path = raw_path.decode("ascii")
-        scope: Scope = {
+        return {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
-            "method": method.decode("ascii"),
+            "method": method,
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
             "raw_path": raw_path,
             "query_string": query,
-            "headers": self.headers,
+            "headers": headers,
         }
-        self.opened(scope, keep_alive=version == "1.1" and parser.should_keep_alive(), upgrade=parser.should_upgrade())
 
     def head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from waitroom.edge.wire.connection import EdgeProtocol
 from waitroom.edge.wire.exchange import Exchange
-from waitroom.edge.wire.heads import EdgeState, Limits
+from waitroom.edge.wire.heads import EdgeState, Limits, Poll
 
 __all__ = ["EdgeProtocol", "EdgeServer", "Exchange", "Limits", "make_server"]
 
@@ -33,9 +33,10 @@ class EdgeServer(uvicorn.Server):
         on_start: Callable[[], None] | None,
         on_stop: Callable[[], Awaitable[None]] | None,
         counts: list[int] | None,
+        poll: Poll | None,
     ) -> None:
         super().__init__(config)
-        self.server_state = EdgeState(limits, counts)
+        self.server_state = EdgeState(limits, counts, poll)
         self.edge = self.server_state
         self.stop_delay_ms = stop_delay_ms
         self.on_start = on_start
@@ -95,6 +96,7 @@ def make_server(
 
     `on_start` is called when it accepts; `on_stop` at the beginning of a stop; requests under way have
     `stop_limit_s` to end after the listener closed. Answers are counted into `counts` (waitroom.core.figures).
+    An app may have a `poll` (`heads.Poll`), which is asked first.
     """
     config = uvicorn.Config(
         cast(Any, app),
@@ -118,4 +120,5 @@ def make_server(
         on_start=on_start,
         on_stop=on_stop,
         counts=counts,
+        poll=getattr(app, "poll", None),
     )
