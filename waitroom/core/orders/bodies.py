@@ -38,7 +38,7 @@ KNOWN_IGNORED: Final[dict[str, tuple[str, ...]]] = {
 # At most 70 characters: RFC 2046 §5.1.1.
 BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"\r\n]{1,70})"|([^\s;",]{1,70}))', re.IGNORECASE)
 DISPOSITION = re.compile(rb"(?:^|\r\n)content-disposition:[ \t]*form-data\b([^\r\n]*)", re.IGNORECASE)
-PARAMETER = re.compile(rb';[ \t]*(name|filename|filename\*)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))', re.IGNORECASE)
+PARAMETER = re.compile(rb';[ \t]*(name|filename|filename\*)=(?:"((?:[^"\\]++|\\.)*+)"|([^;\s"]*))', re.IGNORECASE)
 SEGMENT = re.compile(rb"[^\[\]]+")
 
 
