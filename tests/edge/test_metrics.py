@@ -141,7 +141,7 @@ def test_health_is_down_only_where_no_worker_takes_requests() -> None:
     assert condition_of([report(), gone])["status"] == condition_of([report(), hung])["status"] == "degraded"
     assert condition_of([unready, gone, hung])["status"] == "down"
     assert condition_of([away])["status"] == "degraded"
-    assert condition_of([away])["store"] == {"status": "away", "since": "2025-10-09T08:53:20.000+00:00", "workers": 1}
+    assert condition_of([away])["store"] == {"status": "away", "since": "2025-10-09T08:53:20.000Z", "workers": 1}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from waitroom.cli.console import FAILED, MISUSED, fail, say
 from waitroom.cli.room import operator, speak
-from waitroom.core.sale.draw_state import Draw, iso
+from waitroom.core.sale.draw_state import Draw
 from waitroom.core.settings import Settings
+from waitroom.core.times import iso_ms
 from waitroom.store.drawing import Entered, enter_note
 from waitroom.store.operating import look
 from waitroom.store.room import Room
@@ -67,5 +68,5 @@ def described(draw: Draw, room: str) -> list[str]:
     if record.source:
         lines.append(f"note        {'missing: waitroom draw --note VALUE' if record.note is None else record.note}")
     if draw.known_ms:
-        lines += [f"places      known since {iso(draw.known_ms)}", f"checksum    {record.checksum}"]
+        lines += [f"places      known since {iso_ms(draw.known_ms)}", f"checksum    {record.checksum}"]
     return lines

@@ -4,7 +4,6 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from waitroom.cli.console import MISUSED, fail, say, tables
@@ -12,6 +11,7 @@ from waitroom.cli.room import speak
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.parse import parse_duration_ms
 from waitroom.core.settings import Settings
+from waitroom.core.times import iso_seconds
 from waitroom.store.orders import OrderBook
 from waitroom.store.room import Room
 
@@ -37,7 +37,7 @@ def show_orders(settings: Settings, *, outcome: str | None, since: str | None, a
 
     found, now_ms = speak(settings, find)
     if as_json:
-        say(json.dumps({"orders": [row(attempt) for attempt in found], "server_time": iso(now_ms)}))
+        say(json.dumps({"orders": [row(attempt) for attempt in found], "server_time": iso_seconds(now_ms)}))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -82,8 +82,8 @@ def row(attempt: Attempt) -> dict[str, Any]:
         "attempt": attempt.id,
         "outcome": attempt.outcome.value,
         "reference": attempt.reference,
-        "sent_at": iso(attempt.begun_ms),
-        "known_at": None if attempt.decided_ms is None else iso(attempt.decided_ms),
+        "sent_at": iso_seconds(attempt.begun_ms),
+        "known_at": None if attempt.decided_ms is None else iso_seconds(attempt.decided_ms),
         "known_by": attempt.decided_by,
         "status": attempt.status,
         "route": attempt.route,
@@ -95,10 +95,6 @@ def cell(value: object) -> str:
     """As text that no spreadsheet takes for a formula: references and keys come from outside."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def outcomes_in(text: str | None) -> set[Outcome]:

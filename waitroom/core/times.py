@@ -34,6 +34,16 @@ def iso_utc(ms: int) -> str:
     return moment.isoformat(timespec="milliseconds" if ms % 1000 else "seconds") + "Z"
 
 
+def iso_seconds(ms: int) -> str:
+    """`2026-12-01T09:00:00Z`: the whole second."""
+    return iso_utc(ms - ms % 1000)
+
+
+def iso_ms(ms: int) -> str:
+    """`2026-12-01T09:00:00.000Z`: always with milliseconds. So it stands in what a draw hashes."""
+    return f"{iso_seconds(ms)[:-1]}.{ms % 1000:03d}Z"
+
+
 def parse_moment(value: object) -> object:
     """Text → a time (ms since 1970); nothing → None. Raises ValueError with what continues a sentence."""
     if not isinstance(value, str):

@@ -29,7 +29,8 @@ from waitroom.core.targets import Free, Guarded, Own
 from waitroom.core.tokens import Pass
 from waitroom.edge.cookies import Header
 from waitroom.edge.gate import Gate
-from waitroom.edge.pages.problems import NO_STORE, Answer
+from waitroom.edge.pages.documents import NO_STORE
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage, told_of
 from waitroom.edge.request import Request
 from waitroom.edge.rooms import front_of

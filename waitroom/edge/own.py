@@ -20,11 +20,11 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.health import Health
 from waitroom.edge.held_polls import wait_held
+from waitroom.edge.pages.documents import NO_STORE
 from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import (
     EMPTY,
-    NO_STORE,
     POST,
     READ,
     Routes,

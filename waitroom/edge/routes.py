@@ -23,7 +23,7 @@ from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cookies import Header
 from waitroom.edge.cors import Cors
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.pages.documents import head_of
+from waitroom.edge.pages.documents import NO_STORE, head_of
 from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
 
@@ -33,7 +33,6 @@ FORM_LIMIT_BYTES = 16_384
 FORM_S: Final = 10.0
 """So long a form may take to arrive, however it trickles in."""
 MOST_FIELDS = 100
-NO_STORE: Final[Header] = (b"cache-control", b"private, no-store")
 EMPTY: Final[Header] = (b"content-length", b"0")
 JSON_HEAD: Final = head_of(
     (b"content-type", b"application/json"),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from waitroom.core.changes import rate_text
@@ -16,7 +15,7 @@ from waitroom.core.probes import Tally
 from waitroom.core.release import SOON_MS
 from waitroom.core.shadow import NONE, Shadowed, read_shadowed
 from waitroom.core.table import EMPTY, decode
-from waitroom.core.times import iso_utc
+from waitroom.core.times import iso_ms, iso_utc
 from waitroom.store.client import store_errors
 from waitroom.store.invites import invited_of
 from waitroom.store.room import IN_SHADOW, Room
@@ -121,14 +120,10 @@ async def read_log(room: Room, count: int) -> list[dict[str, str]]:
     with store_errors("log"):
         entries = await cast(Any, room.client).xrevrange(room.keys.log, count=count)
     return [
-        {"at": iso_time(int(key.partition(b"-")[0]))}
+        {"at": iso_ms(int(key.partition(b"-")[0]))}
         | {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
         for key, fields in entries
     ]
-
-
-def iso_time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def invited_facts(found: Overview, invited: Overview) -> dict[str, Any]:
@@ -169,7 +164,7 @@ def facts(room: str, found: Overview) -> dict[str, Any]:
         "shadow": {"workers": found.in_shadow, "would_have_waited": found.shadowed.facts()},
         "sale": sale_facts(found),
         "orders": {outcome.value: count for outcome, count in found.orders.items()},
-        "server_time": iso_time(found.now_ms),
+        "server_time": iso_ms(found.now_ms),
     }
 
 

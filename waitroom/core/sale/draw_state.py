@@ -11,10 +11,10 @@ draw_known                  since when the places are known (ms); 0 before
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from waitroom.core.sale.draw import Lobby, Places, commitment_of, make_seed
 from waitroom.core.sale.draw_record import Record
+from waitroom.core.times import iso_ms
 from waitroom.core.tokens import key_id
 
 
@@ -64,7 +64,7 @@ class Draw:
         record = Record(
             room=room,
             generation=self.generation,
-            opened_at=iso(self.opened_ms),
+            opened_at=iso_ms(self.opened_ms),
             source=self.source,
             commitment=self.commitment,
         )
@@ -72,7 +72,7 @@ class Draw:
             return record
         return replace(
             record,
-            drawn_at=iso(self.drawn_ms),
+            drawn_at=iso_ms(self.drawn_ms),
             numbers=self.numbers,
             left_out=self.left_out,
             people=self.lobby.people,
@@ -133,10 +133,4 @@ class DrawKeys:
         return self._commit(seed, generation=generation, source=source, opened_ms=opened_ms)
 
     def _commit(self, seed: bytes, *, generation: str, source: str, opened_ms: int) -> str:
-        return commitment_of(seed, room=self._room, generation=generation, source=source, opened_at=iso(opened_ms))
-
-
-def iso(time_ms: int) -> str:
-    """ISO 8601 in UTC, always with milliseconds: part of what is hashed."""
-    second = datetime.fromtimestamp(time_ms // 1000, UTC).isoformat()[:19]
-    return f"{second}.{time_ms % 1000:03d}Z"
+        return commitment_of(seed, room=self._room, generation=generation, source=source, opened_at=iso_ms(opened_ms))

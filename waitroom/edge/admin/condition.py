@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from waitroom.core.figures import AWAY_SINCE_MS, ORIGIN_FAILED_MS, ORIGIN_OK_MS, READY, Report
-from waitroom.store.overview import iso_time
+from waitroom.core.times import iso_ms
 
 STALE_S = 5.0
 """A worker that has not reported for so long does not take requests either."""
@@ -58,7 +58,7 @@ def store_part(alive: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Away if any worker says so; since when the first one does."""
     since = [gauges[AWAY_SINCE_MS] for gauges in alive if gauges[AWAY_SINCE_MS]]
     if since:
-        return {"status": "away", "since": iso_time(min(since)), "workers": len(since)}
+        return {"status": "away", "since": iso_ms(min(since)), "workers": len(since)}
     return {"status": "ok" if alive else "unknown", "since": None, "workers": 0}
 
 
@@ -68,6 +68,6 @@ def origin_part(alive: Sequence[Sequence[int]]) -> dict[str, Any]:
     failed_ms = max((gauges[ORIGIN_FAILED_MS] for gauges in alive), default=0)
     return {
         "status": "unknown" if not ok_ms and not failed_ms else "failing" if failed_ms > ok_ms else "ok",
-        "last_answer": iso_time(ok_ms) if ok_ms else None,
-        "last_failure": iso_time(failed_ms) if failed_ms else None,
+        "last_answer": iso_ms(ok_ms) if ok_ms else None,
+        "last_failure": iso_ms(failed_ms) if failed_ms else None,
     }

@@ -13,14 +13,14 @@ it once more with the attempt's id in the field `Waitroom-Order-Again`.
 """
 
 import json
-from datetime import UTC, datetime
 from typing import Final
 
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.paths import own_path
 from waitroom.core.requests import is_navigation
-from waitroom.edge.pages.documents import VARY
-from waitroom.edge.pages.problems import NO_STORE, Answer
+from waitroom.core.times import iso_seconds
+from waitroom.edge.pages.documents import NO_STORE, json_fields
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.request import Request
 from waitroom.edge.routes import see_other
 
@@ -46,8 +46,8 @@ def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query:
         "title": "This order was sent before",
         "attempt": attempt.id,
         "outcome": attempt.outcome.value,
-        "begun_at": at(attempt.begun_ms),
-        "decided_at": at(attempt.decided_ms),
+        "begun_at": iso_seconds(attempt.begun_ms),
+        "decided_at": None if attempt.decided_ms is None else iso_seconds(attempt.decided_ms),
         "reference": attempt.reference,
     }
     if asks:
@@ -55,14 +55,7 @@ def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query:
     body = json.dumps(facts, separators=(",", ":")).encode()
     is_done = attempt.outcome is Outcome.CONFIRMED and not asks
     media = b"application/json" if is_done else b"application/problem+json"
-    headers = [(b"content-type", media), NO_STORE, VARY, (b"content-length", b"%d" % len(body))]
+    headers = json_fields(body, media)
     if attempt.outcome is Outcome.UNDER_WAY:
         headers.append(RETRY_AFTER)
     return Answer(200 if is_done else 409, headers, body)
-
-
-def at(time_ms: int | None) -> str | None:
-    """ISO 8601, UTC, whole seconds."""
-    if time_ms is None:
-        return None
-    return datetime.fromtimestamp(time_ms // 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -25,12 +25,11 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import iso_time, json_for_html
-from waitroom.edge.pages.documents import VARY, Document, Headers
+from waitroom.edge.pages.documents import Document, json_fields
 from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.problems import NO_STORE, Answer, Asked
+from waitroom.edge.pages.problems import Answer, Asked
 from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
-from waitroom.edge.pages.words import Words
 
 MOST_SHOWN: Final = 50
 REFRESH_S: Final = 5
@@ -56,7 +55,6 @@ class OrderPages:
         self._script = Markup(shrink_script(script))  # noqa: S704 - from our own templates
         self._documents: dict[tuple[str, str], Document] = {}
         self._cards: dict[tuple[Outcome, str], bytes] = {}
-        self._words: dict[str, Words] = {}
 
     def compile_all(self, language: Language) -> None:
         """Raises ConfigError where an operator's file is at fault."""
@@ -96,7 +94,7 @@ class OrderPages:
 
     def _card(self, attempt: Attempt, language: Language) -> bytes:
         form = self._form(attempt.outcome, language)
-        words, decided_ms = self._words_in(language), attempt.decided_ms
+        words, decided_ms = self._pages.words_in(language), attempt.decided_ms
         fields = {
             b"no_warning": HIDDEN if attempt.recorded else b"",
             b"no_reference": b"" if attempt.reference else HIDDEN,
@@ -124,7 +122,7 @@ class OrderPages:
     def _document(self, view: str, language: Language) -> Document:
         document = self._documents.get((view, language.tag))
         if document is None:
-            words = self._words_in(language)
+            words = self._pages.words_in(language)
             for_script = {"locale": words.script["locale"], "lost": language.say(LOST)}
             document = self._documents[view, language.tag] = self._pages.templates.compile(
                 "orders.html",
@@ -142,12 +140,6 @@ class OrderPages:
                 headers=(language.header,),
             )
         return document
-
-    def _words_in(self, language: Language) -> Words:
-        words = self._words.get(language.tag)
-        if words is None:
-            words = self._words[language.tag] = Words(language)
-        return words
 
 
 def order_facts(attempt: Attempt) -> dict[str, object]:
@@ -168,11 +160,4 @@ def order_facts(attempt: Attempt) -> dict[str, object]:
 
 def as_json(value: object) -> Answer:
     body = json.dumps(value, separators=(",", ":")).encode()
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        NO_STORE,
-        VARY,
-        (b"x-content-type-options", b"nosniff"),
-        (b"content-length", b"%d" % len(body)),
-    ]
-    return Answer(200, headers, body)
+    return Answer(200, json_fields(body), body)

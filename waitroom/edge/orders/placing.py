@@ -37,7 +37,8 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.orders.answers import AGAIN, answer_repeat, page_of
 from waitroom.edge.orders.detached import Upload, read_body
 from waitroom.edge.orders.exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
-from waitroom.edge.pages.problems import NO_STORE, Answer
+from waitroom.edge.pages.documents import NO_STORE
+from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_form

@@ -23,6 +23,7 @@ Headers = list[tuple[bytes, bytes]]
 # Private-use characters: no page has them, and autoescaping leaves them alone.
 MARK = re.compile("\ue000([a-z_]+)\ue001")
 INLINE = re.compile(rb"<(style|script)((?:\s[^>]*)?)>(.*?)</\1>", re.DOTALL)
+NO_STORE = (b"cache-control", b"private, no-store")
 VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-dest")
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 # Up to here a stored block is cheaper than what compressing would save; a long message makes the tail longer.
@@ -50,6 +51,17 @@ def lines_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return lines
 
 
+def json_fields(body: bytes, media: bytes = b"application/json") -> Headers:
+    """The header fields of JSON that is one visitor's own."""
+    return [
+        (b"content-type", media),
+        NO_STORE,
+        VARY,
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+
+
 class Document:
     """A compiled page: `body()` in microseconds, and the headers that go with it."""
 
@@ -73,7 +85,7 @@ class Document:
         self._deflated = GZIP_HEADER + squeeze.compress(self._head) + squeeze.flush(zlib.Z_FULL_FLUSH)
         same: Headers = [
             (b"content-type", b"text/html; charset=utf-8"),
-            (b"cache-control", b"private, no-store"),
+            NO_STORE,
             VARY,
             (b"x-robots-tag", b"noindex"),
             (b"content-security-policy", content_security_policy(html.encode(), framed=framed)),

@@ -22,7 +22,7 @@ from waitroom.core.settings import Settings
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cors import ORIGIN_VARIES, Cors
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.pages.documents import VARY, Document, Headers
+from waitroom.edge.pages.documents import NO_STORE, VARY, Document, Headers, json_fields
 from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problem_texts import (
     ABOUT_ORDERS,
@@ -39,7 +39,6 @@ from waitroom.edge.pages.problem_texts import (
 from waitroom.edge.pages.waiting import Pages, accepts_gzip
 
 SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-NO_STORE: Final = (b"cache-control", b"private, no-store")
 
 
 class Answer(NamedTuple):
@@ -276,13 +275,7 @@ class Problems:
             body = b"%b,%b}" % (body[:-1], members(facts))
         if self._cloudflare and told is not None:
             body = b"%b,%b}" % (body[:-1], waiting_room(told, is_waiting=True))
-        headers: Headers = [
-            (b"content-type", b"application/problem+json"),
-            NO_STORE,
-            VARY,
-            (b"x-content-type-options", b"nosniff"),
-            (b"content-length", b"%d" % len(body)),
-        ]
+        headers = json_fields(body, b"application/problem+json")
         after_s = retry_after_s or _retry_after(facts, text)
         if after_s:
             headers.append((b"retry-after", b"%d" % after_s))

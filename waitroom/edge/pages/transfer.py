@@ -15,7 +15,6 @@ from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problems import Answer, Asked
 from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
-from waitroom.edge.pages.words import Words
 
 LIFE_MS: Final = 300_000
 """How long a link is good."""
@@ -81,7 +80,7 @@ class TransferPages:
                 "style": self._style,
                 "script": self._script,
                 "view": view,
-                "life": Words(language).duration(LIFE_MS),
+                "life": self._pages.words_in(language).duration(LIFE_MS),
             }
             document = self._documents[view, language.tag] = self._pages.templates.compile(
                 "transfer.html", context, visitor=FIELDS[view], referrer=b"strict-origin", headers=(language.header,)

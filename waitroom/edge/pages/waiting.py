@@ -176,6 +176,10 @@ class Pages:
         """Whether a page checks a draw: where it may see one coming, and where a reload may lead after one."""
         return state in GATHERED or (state == "waiting" and self._settings.opens_at is not None)
 
+    def words_in(self, language: Language) -> Words:
+        """Made once a language, for every page."""
+        return self._say(language).words
+
     def _say(self, language: Language) -> "Spoken":
         spoken = self._spoken.get(language.tag)
         if spoken is None:
