@@ -325,7 +325,7 @@ TABLE = [
         "store/held.py",
         "        held.wake(old.front, new.front)",
         "        held.wake(0, 0)",
-        "tests/app/test_promises_live.py::test_a_full_room_is_handed_out_in_order_and_never_overfull",
+        HELD + "test_a_sync_wakes_those_called_since_the_last_and_everybody_where_all_are_concerned",
     ),
     Rule(
         "held polls are bounded",

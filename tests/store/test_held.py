@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waitroom.store.held import MOST_OF_ONE, HeldPolls
+from tests.store.room_support import room_in
+from waitroom.core.meter import Limits
+from waitroom.store.held import MOST_OF_ONE, HeldPolls, wake_changed
 
 
 async def answered(futures: "dict[int, asyncio.Future[None]]") -> set[int]:
@@ -72,6 +74,29 @@ async def test_everybody_is_answered_when_the_phase_or_the_message_changes() -> 
     held.wake_all()
 
     assert await answered(futures) == {5, 7, 500_000}
+
+
+async def test_a_sync_wakes_those_called_since_the_last_and_everybody_where_all_are_concerned(
+    one_redis_url: str,
+) -> None:
+    async with room_in(one_redis_url, Limits(10, 10)) as room:
+        held, woken = HeldPolls(), []
+        futures = hold(held, *range(10))
+        await room.enter(10)
+        before = room.state
+        await room.move_front(4)
+        wake_changed(held, before, room.state)
+        woken.append(await answered(futures))
+        before = room.state
+        await room.sync()
+        wake_changed(held, before, room.state)
+        woken.append(await answered(futures))
+        await room.room.configure({"message": "Soon."}, by="test")
+        await room.sync()
+        wake_changed(held, before, room.state)
+        woken.append(await answered(futures))
+
+    assert woken == [set(range(4)), set(range(4)), set(range(10))]
 
 
 async def test_over_the_cap_the_farthest_are_answered_first() -> None:
