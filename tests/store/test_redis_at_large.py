@@ -1,19 +1,22 @@
 """Redis as operators run it: a user with few rights, TLS, a pool that is used up, keys on their way to another node."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 import redis
 import trustme
 
+from tests.app.live_support import browsers
 from tests.redis_sets import redis_7, running_cluster, servers, until
-from tests.support import ROOT, need, redis_binaries, running_redis
+from tests.support import ROOT, need, redis_binaries, running_gateway, running_redis, running_shop, wait_in_line
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
@@ -146,6 +149,67 @@ async def test_a_user_with_these_rights_can_do_everything_and_without_any_of_the
 
     assert with_all == []
     assert [rule for rule, refused in without.items() if not refused] == []
+
+
+PASSWORD = "p@ss/w:rd?"
+"""Has what has to be written as %xx in a URL."""
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("redis://:{password}@127.0.0.1:{port}", 0),
+        ("redis://:{password}@127.0.0.1:{port}/5", 5),
+        ("redis://waitroom:{password}@localhost:{port}?db=6", 6),
+        ("unix://:{password}@{socket}", 0),
+        ("unix://waitroom:{password}@{socket}?db=7", 7),
+    ],
+)
+async def test_everything_works_at_each_kind_of_address_and_in_its_database_only(url: str, database: int) -> None:
+    with servers() as start:
+        server = start()
+        until(server.client.ping)
+        socket = server.folder / "r.sock"
+        server.kill()
+        server.options += ["--unixsocket", str(socket), "--requirepass", PASSWORD, "--user", "waitroom"]
+        server.options += ["on", f">{PASSWORD}", "~*", "&*", "+@all"]
+        server.start()
+        admin: Any = redis.Redis(port=server.port, password=PASSWORD, decode_responses=True)
+        until(admin.ping)
+        address = url.format(password=quote(PASSWORD, safe=""), port=server.port, socket=socket)
+
+        room = Room.connect(address, "shop")
+        await use_every_verb(room)
+        await room.close()
+        used = set(admin.info("keyspace"))
+        with pytest.raises(StoreUnavailable) as refused:
+            await probe(address.replace(quote(PASSWORD, safe=""), "wrong"), "shop")
+        admin.close()
+
+    assert used == {f"db{database}"}
+    assert "WRONGPASS" in str(refused.value) or "invalid" in str(refused.value)
+    assert "wrong@" not in str(refused.value)
+
+
+async def test_a_gateway_at_a_redis_with_a_password_and_a_database_says_where_and_not_the_password() -> None:
+    with servers() as start:
+        server = start("--requirepass", PASSWORD)
+        admin: Any = redis.Redis(port=server.port, password=PASSWORD, db=4)
+        until(admin.ping)
+        url = f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/4"
+        async with running_shop() as shop, running_gateway(shop, url, workers="2") as gateway:
+            with browsers(gateway, 3) as people:
+                inside = [(await wait_in_line(browser)).inside_at for browser in people]
+            status = await asyncio.to_thread(gateway.command, "status", "--json")
+            said = gateway.log.read_text()
+        issued = int(admin.hget("waitroom:{shop}:state", "issued"))
+        admin.close()
+
+    assert all(inside)
+    assert (issued, json.loads(status.stdout)["issued"]) == (3, 3)
+    assert f"Keeping the line in Redis at redis://127.0.0.1:{server.port}/4" in said
+    assert PASSWORD not in said + status.stdout + status.stderr
+    assert quote(PASSWORD, safe="") not in said
 
 
 @pytest.fixture(scope="module")
