@@ -328,8 +328,8 @@ def crowded(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 @pytest.fixture(params=loops())
 def patient(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """A server that gives a head that was begun more time than a machine stands still."""
-    running = Running(request.param, replace(LIMITS, head_s=30, idle_s=30)).start()
+    """A server that gives what was begun more time than a machine stands still."""
+    running = Running(request.param, replace(LIMITS, head_s=30, idle_s=30, linger_s=30)).start()
     yield running
     running.close()
 
@@ -830,8 +830,8 @@ def test_expect_under_http_1_0_is_ignored(running: Running) -> None:
     assert client.answer().json["body"] == "abc"
 
 
-def test_a_large_early_answer_arrives_whole_although_the_client_still_sends(running: Running) -> None:
-    client = running.client()
+def test_a_large_early_answer_arrives_whole_although_the_client_still_sends(patient: Running) -> None:
+    client = patient.client()
     client.send(b"POST /large HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n")
     sender = threading.Thread(target=send_until_closed, args=(client.sock,))
     sender.start()
@@ -842,7 +842,7 @@ def test_a_large_early_answer_arrives_whole_although_the_client_still_sends(runn
     assert (answer.status, len(answer.body)) == (403, 3_000_000)
     client.sock.shutdown(socket.SHUT_RDWR)
     sender.join(WAIT_S)
-    until(lambda: not running.server.edge.connections)
+    until(lambda: not patient.server.edge.connections)
 
 
 def send_until_closed(sock: socket.socket) -> None:
