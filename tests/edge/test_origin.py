@@ -11,7 +11,8 @@ import trustme
 from tests.edge.gateway_support import QUICK, Gateway, gateway, on_both_loops, until
 from tests.edge.raw_origin import OK, RawOrigin, Received, Script, Wire, close_after, in_pieces
 from waitroom.core.errors import OriginFailure
-from waitroom.edge.shop.origin import Connection, OriginPool
+from waitroom.edge.shop.connection import Connection
+from waitroom.edge.shop.origin import OriginPool
 
 POST = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nhi"
 

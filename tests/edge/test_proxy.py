@@ -11,8 +11,8 @@ from tests.edge.gateway_support import QUICK, TEST_LIMIT_S, gateway, on_both_loo
 from tests.edge.raw_origin import OK, RawOrigin, Received, Wire
 from waitroom.edge.cookies import Header
 from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.connection import Connection
 from waitroom.edge.shop.headers import REWRITES
-from waitroom.edge.shop.origin import Connection
 from waitroom.edge.shop.origin_limits import Limits
 
 MEGABYTE = 1_048_576

@@ -24,7 +24,7 @@ from waitroom.edge.cookies import Header, may_be_shared
 from waitroom.edge.flood import Flood
 from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
-from waitroom.edge.shop.origin import Seen
+from waitroom.edge.shop.connection import Seen
 from waitroom.edge.shop.proxy import NOTHING, Errand, Proxy
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line

@@ -18,9 +18,10 @@ from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
 from waitroom.edge.cookies import Header
 from waitroom.edge.shop.answer import Answer
+from waitroom.edge.shop.connection import Connection, Seen
 from waitroom.edge.shop.framing import ClientSide, Phase
 from waitroom.edge.shop.headers import Body, HeaderTable, RequestHead, ToClient
-from waitroom.edge.shop.origin import Connection, OriginPool, Seen
+from waitroom.edge.shop.origin import OriginPool
 from waitroom.edge.shop.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
 from waitroom.edge.wire.exchange import DONE
 
