@@ -167,6 +167,7 @@ async def one_day(room: TestRoom, holder: Holder) -> None:
     await room.sync(renewals=[Renewal(room.generation, place, 0) for place in sorted(inside)[::2]])
     for _ in range(6):
         await room.pass_time(4 * 3600)
+        await room.set(usable=(await room.sync()).state.usable_ms + 4 * 3600_000)  # the rounds not played here
         for _ in range(3):
             await holder.attend(await room.sync(lease=True))
             await room.clock.pass_s(0.6)

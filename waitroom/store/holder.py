@@ -61,6 +61,7 @@ class Holder:
             self.worker,
             front=verdict.front,
             lapsed=verdict.lapsed,
+            lapsed_before=snapshot.state.lapsed,
             soon=verdict.soon,
             table=verdict.table,
             keep_ms=self.settings.turn_held + self.settings.claim_repeat,

@@ -8,8 +8,8 @@ key                              type     what
 …:beat:<gen>:<space>:<epoch>:<chunk>
                                  string   presence bits of one epoch (15 s) of 65,536 places (space p), or numbers of a
                                           lobby before its draw (space n); away_after + 2 epochs
-…:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms, repeats; turn_held + claim_repeat
-                                          after the last turn in it lapsed; never while the front is in the chunk
+…:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms, repeats; 7 days, and once the
+                                          last turn in it has lapsed turn_held + claim_repeat
 …:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
 …:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one
 …:ghosts                         hash     seats of people whom a lost Redis forgot, and until when

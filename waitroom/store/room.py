@@ -231,13 +231,35 @@ class Room:
         return [int(place) for place in door], looks
 
     async def release(
-        self, generation: str, worker: str, *, front: int, lapsed: int, soon: int, table: Table, keep_ms: int
+        self,
+        generation: str,
+        worker: str,
+        *,
+        front: int,
+        lapsed: int,
+        soon: int,
+        table: Table,
+        keep_ms: int,
+        lapsed_before: int = 0,
     ) -> Literal["ok", "lost", "gap", "refused"]:
-        """Move the front and publish the table; needs the lease, and keeps it. Never moves the front back."""
+        """Move the front and publish the table; needs the lease, and keeps it. Never moves the front back. Claims of
+        chunks in which the last turn has lapsed since `lapsed_before` are kept for `keep_ms` from now on.
+        """
         keys = [self.keys.state, self.keys.lease, self.keys.table(generation), self.keys.active, self.keys.ghosts]
-        for chunk in range(chunk_of(lapsed), chunk_of(front)):
+        ended = chunk_of(lapsed) - chunk_of(lapsed_before)
+        for chunk in range(chunk_of(lapsed_before), chunk_of(front) + 1):
             keys += self.keys.claims(generation, chunk)
-        args: list[Value] = [generation, worker, front, lapsed, soon, keep_ms, table.encode(), secrets.token_hex(6)]
+        args: list[Value] = [
+            generation,
+            worker,
+            front,
+            lapsed,
+            soon,
+            keep_ms,
+            ended,
+            table.encode(),
+            secrets.token_hex(6),
+        ]
         reply = await self.run("release", keys, args)
         if reply[0] in (b"lost", b"gap", b"refused"):
             return reply[0].decode()  # type: ignore[no-any-return]

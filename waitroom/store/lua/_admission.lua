@@ -1,6 +1,7 @@
 -- Shared by every script, after _room.lua: the meter, the seats, the door, and how a visitor is admitted.
 local HORIZON = 2000000
 local ACTIVE_KEPT = 7 * 86400000
+local CLAIMS_KEPT = 7 * 86400000
 
 -- When the next admission may begin. Reservations never reach further than the horizon and one spacing,
 -- unless the server's clock went back: then the meter starts anew, without credit.
@@ -60,6 +61,14 @@ local function stand_at_door(door, asked, member)
   redis.call('PEXPIRE', asked, 60000)
 end
 
+-- Claims of a chunk that nobody claimed in before: they run out also if the room is reset before release.lua, which
+-- says how long they are kept, hears of them.
+local function keep_claims(claims, claimed)
+  if redis.call('HLEN', claims) > 1 then return end
+  redis.call('PEXPIRE', claims, CLAIMS_KEPT)
+  redis.call('PEXPIRE', claimed, CLAIMS_KEPT)
+end
+
 -- Admit one visitor: the claim, the seat until `seat_ms` after the admission, the meter. Returns admit_at.
 local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   local at = free_at(r)
@@ -70,6 +79,7 @@ local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   redis.call('HSET', claims, member, micros(at) .. ' ' .. visitor .. ' ' .. whole(now_ms))
   -- SETBIT counts from the highest bit of a byte; the bits are read as little-endian numbers.
   redis.call('SETBIT', claimed, place % 65536 + 7 - 2 * (place % 8), 1)
+  keep_claims(claims, claimed)
   redis.call('ZADD', active, whole(r.created * 1000 + math.ceil(at / 1000) + seat_ms), r.generation .. ':' .. member)
   redis.call('PEXPIRE', active, ACTIVE_KEPT)
   return at

@@ -37,6 +37,7 @@ for i = 4, #ARGV, 3 do
         redis.call('ZADD', active, whole(now_ms + seat_ms), seat)
       end
       redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
+      keep_claims(KEYS[key], KEYS[key + 1])
       say('again', at)
     else
       say('lapsed', '')

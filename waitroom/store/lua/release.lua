@@ -1,6 +1,8 @@
 -- Move the front, publish the table, and only then keep the lease.
--- KEYS  state, lease, table, active, ghosts, then the claims keys whose places have not all lapsed, behind the front
--- ARGV  generation, worker, front, lapsed, soon, how long claims are kept (ms), table, its version
+-- KEYS  state, lease, table, active, ghosts, then (claims, claimed) of each chunk with turns that had not lapsed, up to
+--       the front's
+-- ARGV  generation, worker, front, lapsed, soon, how long claims are kept once the last turn in them lapsed (ms), of how
+--       many chunks that is so now, table, its version
 -- Reply ok · 'lost' without the lease · 'gap' after 5 s without a release: nothing moved, absence has to be found anew
 --       · 'refused' for a front beyond issued. The front never goes back.
 local r, refusal = open_room(ARGV[1])
@@ -37,10 +39,10 @@ if not r.hold and not full and since > 0 and since <= 1000 and may_admit then
 end
 
 redis.call('HSET', STATE, 'front', whole(math.max(front, r.front)), 'lapsed', whole(math.max(lapsed, r.lapsed)),
-  'soon', ARGV[5], 'soon_at', whole(now_ms), 'table_version', ARGV[8])
+  'soon', ARGV[5], 'soon_at', whole(now_ms), 'table_version', ARGV[9])
 -- In a sale that has closed the last turn is over.
 if r.phase == 'draining' and front >= r.issued and lapsed >= r.issued then redis.call('HSET', STATE, 'due', 1) end
-redis.call('SET', KEYS[3], ARGV[7], 'PX', 3600000)
-for i = 6, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+redis.call('SET', KEYS[3], ARGV[8], 'PX', 3600000)
+for i = 6, #KEYS do redis.call('PEXPIRE', KEYS[i], i < 6 + 2 * ARGV[7] and ARGV[6] or CLAIMS_KEPT) end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', 2000)
 return {'ok'}
