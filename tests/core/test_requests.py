@@ -43,6 +43,7 @@ def dest(value: bytes) -> tuple[bytes, bytes]:
         ("OPTIONS", [*PREFLIGHT, (b"content-length", b"0")], Kind.PREFLIGHT),
         ("OPTIONS", [*PREFLIGHT, (b"content-length", b"5")], Kind.UNSAFE),
         ("OPTIONS", [*PREFLIGHT, (b"transfer-encoding", b"chunked")], Kind.UNSAFE),
+        ("OPTIONS", [*PREFLIGHT, (b"x-http-method-override", b"POST")], Kind.UNSAFE),
         ("OPTIONS", [(b"origin", b"https://app.example")], Kind.UNSAFE),
         ("OPTIONS", [(b"access-control-request-method", b"PUT")], Kind.UNSAFE),
         ("POST", PREFLIGHT, Kind.UNSAFE),

@@ -16,6 +16,8 @@ ACCEPT_LIMIT_BYTES = 2048
 ACCEPTS_KEPT = 256
 QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 PREFLIGHTS = frozenset((b"origin", b"access-control-request-method"))
+OTHER_METHODS = frozenset((b"x-http-method-override", b"x-http-method", b"x-method-override"))
+"""Fields that some frameworks take for the method; no browser sends them with a preflight."""
 FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object"))
 
 
@@ -51,8 +53,9 @@ def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
 def kind_of(method: str, fields: Fields) -> Kind:
     """The kind of a request; methods are case-sensitive (RFC 9110 §9.1)."""
     if method not in ("GET", "HEAD"):
-        preflight = method == "OPTIONS" and fields.keys() >= PREFLIGHTS and not has_body(fields)
-        return Kind.PREFLIGHT if preflight else Kind.UNSAFE
+        asks = method == "OPTIONS" and fields.keys() >= PREFLIGHTS
+        acts = has_body(fields) or not OTHER_METHODS.isdisjoint(fields)
+        return Kind.PREFLIGHT if asks and not acts else Kind.UNSAFE
     if b"upgrade" in fields and method == "GET" and is_websocket(fields):
         return Kind.WEBSOCKET
     if b"sec-purpose" in fields:

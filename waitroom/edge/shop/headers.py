@@ -40,7 +40,7 @@ from hashlib import blake2s
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.requests import Fields
+from waitroom.core.requests import OTHER_METHODS, Fields
 from waitroom.core.seal import HEADER, sign
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
@@ -57,9 +57,7 @@ COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b""))
 FRAMING = frozenset((b"host", b"content-length"))
 MADE_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"))
 REWRITES = frozenset((b"x-original-url", b"x-rewrite-url"))
-NO_PREFLIGHTS = REWRITES | {
-    b"cookie", b"authorization", b"x-http-method-override", b"x-http-method", b"x-method-override",
-}  # fmt: skip
+NO_PREFLIGHTS = REWRITES | OTHER_METHODS | {b"cookie", b"authorization"}
 """What browsers send with no preflight. Without a pass one asks for nothing but leave, and for nobody in particular."""
 
 
