@@ -1,1 +1,8 @@
-"""HTTP: the server, the gate, the proxy and the pages."""
+"""HTTP. Here is the gate: who asks, what the rules decide, how people get in, and the routes of the line.
+
+    wire      the client's side: bytes, heads, connections; knows nothing of a line
+    shop      the shop's side: connections, one request and its answer, header fields
+    pages     what people read, in their language
+    orders    requests that place an order: sent once, and what became of them
+    admin     what operators see and do, on an address of its own
+"""

@@ -1,23 +1,20 @@
 """The admin process: the admin app under our server, apart from the workers, so that it answers while they are flooded.
 
-`python -m waitroom.serve.admin <channel> <board> <listening socket>…`, as `waitroom.serve.worker`.
+`python -m waitroom.serve.admin`, with the arguments of `waitroom.serve.child`.
 """
 
-import asyncio
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 import structlog
-from uvicorn.loops.auto import auto_loop_factory
 
-from waitroom import log as logging
 from waitroom.edge.admin.routes import create_admin
 from waitroom.edge.wire.server import Limits, make_server
 from waitroom.serve.board import Board
+from waitroom.serve.child import run_child, stop_by_signal
 from waitroom.serve.listening import share_files
-from waitroom.serve.task import READY, AdminTask, receive_task
+from waitroom.serve.task import READY, AdminTask
 
 STOP_LIMIT_S = 2
 
@@ -25,13 +22,8 @@ log = structlog.get_logger()
 
 
 def main(arguments: Sequence[str]) -> int:
-    channel_number, board_number, *numbers = map(int, arguments)
-    channel, *sockets = (socket.socket(fileno=number) for number in (channel_number, *numbers))
-    task = receive_task(channel, AdminTask)
-    logging.set_up(task.settings)
     try:
-        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(serve(task, channel, sockets, Board(board_number)))
+        run_child(arguments, AdminTask, serve)
     except Exception:
         log.exception("admin_failed")
         return 1
@@ -42,8 +34,7 @@ async def serve(task: AdminTask, channel: socket.socket, sockets: list[socket.so
     app = create_admin(task.settings, board.read)
     limits = Limits(connections=share_files(0)[0])
     server = make_server(app, limits=limits, stop_limit_s=STOP_LIMIT_S, on_start=lambda: channel.sendall(READY))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    stop_by_signal(server)
     try:
         await server.serve(sockets=sockets)
     finally:

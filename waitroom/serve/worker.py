@@ -1,27 +1,24 @@
 """A worker: the app under our server, in an interpreter of its own, ended by the parent's signals.
 
-`python -m waitroom.serve.worker <channel> <board> <listening socket>…`, as file numbers. The channel brings the task
-and takes one byte when the worker accepts connections; the board takes its figures.
+`python -m waitroom.serve.worker`, with the arguments of `waitroom.serve.child`. The board takes its figures.
 """
 
 import asyncio
 import gc
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import structlog
-from uvicorn.loops.auto import auto_loop_factory
 
-from waitroom import log as logging
 from waitroom.core.settings import Settings
 from waitroom.edge.wire.server import Limits, make_server
 from waitroom.serve.board import Board
+from waitroom.serve.child import run_child, stop_by_signal
 from waitroom.serve.listening import share_files
 from waitroom.serve.report import Reporter
-from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, drain_s, receive_task
+from waitroom.serve.task import CLOSE_S, READY, STOP_LIMIT_S, Task, drain_s
 
 YOUNG_OBJECTS = 20_000
 
@@ -29,13 +26,8 @@ log = structlog.get_logger()
 
 
 def main(arguments: Sequence[str]) -> int:
-    channel_number, board_number, *numbers = map(int, arguments)
-    channel, *sockets = (socket.socket(fileno=number) for number in (channel_number, *numbers))
-    task = receive_task(channel, Task)
-    logging.set_up(task.settings)
     try:
-        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(work(task, channel, sockets, Board(board_number)))
+        run_child(arguments, Task, work)
     except Exception:
         log.exception("worker_failed")
         return 1
@@ -56,8 +48,7 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket],
         counts=app.figures[0].counts,
     )
     reporter = Reporter(app, server, board, task.slot * len(task.settings.every_room))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, server.stop)
+    stop_by_signal(server)
     spare_collector()
     try:
         reporter.open()
