@@ -1,8 +1,10 @@
 """HTTP. Here is the gate: who asks, what the rules decide, how people get in, and the routes of the line.
 
-    wire      the client's side: bytes, heads, connections; knows nothing of a line
-    shop      the shop's side: connections, one request and its answer, header fields
-    pages     what people read, in their language
-    orders    requests that place an order: sent once, and what became of them
-    admin     what operators see and do, on an address of its own
+| folder | what it owns                                                           |
+| ------ | ---------------------------------------------------------------------- |
+| wire   | the client's side: bytes, heads, connections; knows nothing of a line  |
+| shop   | the shop's side: connections, one request and its answer, fields       |
+| pages  | what people read, in their language                                    |
+| orders | requests that place an order: sent once, and what became of them       |
+| admin  | what operators see and do, on an address of its own                    |
 """
