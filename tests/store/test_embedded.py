@@ -397,7 +397,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_the_cause(folder: str,
 
 
 def test_without_a_temporary_folder_it_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", "/gone")
 
     with pytest.raises(EmbeddedUnavailable, match=r"no temporary folder .*No such file.*TMPDIR"):
         start_embedded(tmp_path)

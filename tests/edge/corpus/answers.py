@@ -49,7 +49,7 @@ ANSWERS = [
     Exchange("answer: 401", get(b"/"), say(
         b"401 Unauthorized", b'www-authenticate: Basic realm="a, b"', b"www-authenticate: Negotiate", NONE)),
     Exchange("answer: 416", get(b"/"), say(
-        b"416 Range Not Satisfiable", b"content-range: bytes */9", NONE), "reason"),
+        b"416 Not That Long", b"content-range: bytes */9", NONE), "reason"),
     Exchange("answer: 426", get(b"/", b"connection: keep-alive"), say(
         b"426 Upgrade Required", b"upgrade: h2c", b"connection: upgrade", NONE), "hop"),
     Exchange("answer: 500", get(b"/"), say(b"500 Internal Server Error", b"content-length: 5", body=b"broke")),
