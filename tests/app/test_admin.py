@@ -112,7 +112,7 @@ async def staged(**settings: str) -> AsyncIterator[Stage]:
             fields = {"authorization": f"Bearer {TOKEN}"}
             async with httpx.AsyncClient(base_url=f"http://{address}", headers=fields, timeout=10) as client:
                 stage = Stage(redis, shop, gateway, client)
-                await stage.until(lambda found: [found["waitroom_worker_ready", slot] for slot in "01"] == [1, 1])
+                await stage.until(lambda found: [found["waitroom_worker_ready", worker] for worker in "01"] == [1, 1])
                 yield stage
 
 
@@ -274,8 +274,8 @@ async def test_a_killed_worker_takes_no_count_along(stage: Stage) -> None:
     lowest = await stage.metrics()
     after = await stage.until(
         lambda found: (
-            sum(found["waitroom_worker_starts_total", slot] for slot in "01")
-            > sum(before["waitroom_worker_starts_total", slot] for slot in "01")
+            sum(found["waitroom_worker_starts_total", worker] for worker in "01")
+            > sum(before["waitroom_worker_starts_total", worker] for worker in "01")
             and found["waitroom_worker_ready", "0"] == found["waitroom_worker_ready", "1"] == 1
         )
     )

@@ -83,8 +83,8 @@ def test_counts_are_sums_over_the_workers_with_those_that_are_gone() -> None:
 
     assert found["waitroom_requests_total", "pass"] == 12
     assert (found["waitroom_held_polls", ""], found["waitroom_workers", ""]) == (3, 2)
-    assert [found["waitroom_worker_ready", slot] for slot in "01"] == [1, 0]
-    assert [found["waitroom_worker_cpu_seconds_total", slot] for slot in "01"] == [5, 7]
+    assert [found["waitroom_worker_ready", worker] for worker in "01"] == [1, 0]
+    assert [found["waitroom_worker_cpu_seconds_total", worker] for worker in "01"] == [5, 7]
     assert ("waitroom_worker_memory_bytes", "1") not in found
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-Header = tuple[bytes, bytes]
+from waitroom.edge.cookies import Header
+
 ORIGIN_VARIES: Header = (b"vary", b"origin")
 
 

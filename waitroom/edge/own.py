@@ -19,7 +19,6 @@ from waitroom.core.tokens import Pass, Ticket
 from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.health import Health
-from waitroom.edge.held_polls import wait_held
 from waitroom.edge.pages.documents import NO_STORE
 from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.request import Request
@@ -35,6 +34,8 @@ from waitroom.edge.routes import (
 )
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
+from waitroom.edge.wire.exchange import Exchange
+from waitroom.store.held import HeldPolls, finish
 from waitroom.store.replies import Entry, Newcomer
 
 CLAIM_WAIT_S = 25.0
@@ -202,3 +203,11 @@ class OwnRoutes:
     def _has_old(self, request: Request) -> bool:
         found = self.desk.cookies.find(request.scope["headers"], secure=request.secure)
         return bool(found.tickets or found.passes)
+
+
+async def wait_held(held: HeldPolls, place: int, seconds: float, exchange: Exchange) -> bool:
+    """Wait until something changes for a place, or the time is up; False if the client left meanwhile."""
+    future = held.hold(place, seconds)
+    exchange.on_lost(lambda: finish(future))
+    await future
+    return not exchange.peer_lost

@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 5.0
 ATTEMPTS = 3
 """So many starts of one worker, while none was ever ready, are enough to give up."""
 ADMIN = -1
-"""The slot of the admin process, beside the workers'."""
+"""The index of the admin process, beside the workers'."""
 ADMIN_END_S = 3.0
 
 log = structlog.get_logger()
@@ -36,8 +36,8 @@ log = structlog.get_logger()
 class Process:
     """One worker, or the admin process, seen from the parent."""
 
-    def __init__(self, slot: int, child: Child, channel: socket.socket) -> None:
-        self.slot = slot
+    def __init__(self, index: int, child: Child, channel: socket.socket) -> None:
+        self.index = index
         self.child = child
         self.channel = channel
         self.born = time.monotonic()
@@ -80,9 +80,9 @@ class Parent:
         self.app = app
         self.announce = announce
         self.processes: list[Process] = []
-        slots = [*range(settings.workers), *([ADMIN] if admin_sockets else [])]
-        self.due = dict.fromkeys(slots, 0.0)
-        self.failures = dict.fromkeys(slots, 0)
+        indices = [*range(settings.workers), *([ADMIN] if admin_sockets else [])]
+        self.due = dict.fromkeys(indices, 0.0)
+        self.failures = dict.fromkeys(indices, 0)
         self.was_ready = False
         self.status = 0
         self.stops_seen = 0
@@ -96,7 +96,7 @@ class Parent:
 
     @property
     def workers(self) -> list[Process]:
-        return [process for process in self.processes if process.slot != ADMIN]
+        return [process for process in self.processes if process.index != ADMIN]
 
     def watch(self) -> int:
         """Until all workers ended after a stop signal, or none could be started."""
@@ -114,7 +114,7 @@ class Parent:
                 self.redis.ensure()
             if self.deadline is not None and self.deadline <= time.monotonic():
                 for worker in self.workers:
-                    log.warning("worker_killed", worker=worker.slot, pid=worker.child.pid)
+                    log.warning("worker_killed", worker=worker.index, pid=worker.child.pid)
                     worker.child.process.kill()
                 self.deadline += HURRY_S
         return self.status
@@ -125,13 +125,13 @@ class Parent:
 
     def start_due(self) -> None:
         now = time.monotonic()
-        for slot in [slot for slot, at in self.due.items() if at <= now]:
-            del self.due[slot]
-            self.start(slot)
+        for index in [index for index, at in self.due.items() if at <= now]:
+            del self.due[index]
+            self.start(index)
 
-    def start(self, slot: int) -> None:
+    def start(self, index: int) -> None:
         ours, theirs = socket.socketpair()
-        is_admin = slot == ADMIN
+        is_admin = index == ADMIN
         # Only the first workers of a new store may take it that nobody remembers an older room.
         fresh_store = self.redis is not None and self.redis.fresh and not self.was_ready
         sockets = self.admin_sockets if is_admin else self.sockets
@@ -148,8 +148,8 @@ class Parent:
             send_task(ours, AdminTask(self.settings.throughout(secret=())))
         else:
             settings = self.settings.throughout(admin_token=None)
-            send_task(ours, Task(settings, self.app, fresh_store, slot))
-        process = Process(slot, child, ours)
+            send_task(ours, Task(settings, self.app, fresh_store, index))
+        process = Process(index, child, ours)
         self.processes.append(process)
         self.selector.register(ours, selectors.EVENT_READ, process)
 
@@ -167,39 +167,39 @@ class Parent:
             process.channel.close()
             return
         process.is_ready = True
-        if process.slot == ADMIN:
+        if process.index == ADMIN:
             log.info("admin_ready", pid=process.child.pid)
             return
-        log.info("worker_ready", worker=process.slot, pid=process.child.pid)
+        log.info("worker_ready", worker=process.index, pid=process.child.pid)
         if not self.was_ready:
             self.was_ready = True
             self.announce()
 
     def bury(self, process: Process) -> None:
         """`process` has ended: start it again, unless we are stopping or no worker ever gets anywhere."""
-        slot, pid, status = process.slot, process.child.pid, process.child.stop()
+        index, pid, status = process.index, process.child.pid, process.child.stop()
         self.processes.remove(process)
         if process.channel.fileno() >= 0:
             self.selector.unregister(process.channel)
             process.channel.close()
-        if slot != ADMIN:
+        if index != ADMIN:
             for room in range(self.rooms):
-                self.board.clear(slot * self.rooms + room)
+                self.board.clear(index * self.rooms + room)
         if self.is_stopping:
             return
-        if slot == ADMIN:
+        if index == ADMIN:
             log.warning("admin_ended", pid=pid, status=status)
         else:
-            log.warning("worker_ended", worker=slot, pid=pid, status=status)
+            log.warning("worker_ended", worker=index, pid=pid, status=status)
         now = time.monotonic()
-        failures = 0 if process.is_ready and now - process.born > LIVED_S else self.failures[slot]
-        self.failures[slot] = failures + 1
-        if slot != ADMIN and not self.was_ready and failures + 1 >= ATTEMPTS:
+        failures = 0 if process.is_ready and now - process.born > LIVED_S else self.failures[index]
+        self.failures[index] = failures + 1
+        if index != ADMIN and not self.was_ready and failures + 1 >= ATTEMPTS:
             log.error("workers_do_not_start")
             self.status = 1
             self.stop()
             return
-        self.due[slot] = now + (min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (failures - 1)) if failures else 0.0)
+        self.due[index] = now + (min(LONGEST_PAUSE_S, PAUSE_S * 2 ** (failures - 1)) if failures else 0.0)
 
     def stop(self) -> None:
         """First in order: workers go on for `stop_delay` and finish what is under way. Then at once. The admin process
@@ -221,7 +221,7 @@ class Parent:
     def close(self) -> None:
         """Leave no process behind, whatever brought us here."""
         for process in self.processes:
-            process.child.stop(ADMIN_END_S if process.slot == ADMIN else 0)
+            process.child.stop(ADMIN_END_S if process.index == ADMIN else 0)
             process.channel.close()
         self.board.close()
         self.selector.close()

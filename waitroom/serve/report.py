@@ -26,16 +26,16 @@ class Counting(Protocol):
 
 
 class Reporter:
-    def __init__(self, app: Counting, server: EdgeServer, board: Board, slot: int) -> None:
-        """`slot` is the first of the app's: each room has one."""
+    def __init__(self, app: Counting, server: EdgeServer, board: Board, row: int) -> None:
+        """`row` is the first of the app's: each room has one."""
         self._app = app
         self._server = server
         self._board = board
-        self._slot = slot
+        self._row = row
         self._task: asyncio.Task[None] | None = None
         self._figures = app.figures[0]
         for room, figures in enumerate(app.figures):
-            figures.counts[:] = board.counts(slot + room)
+            figures.counts[:] = board.counts(row + room)
         counts = self._figures.counts
         counts[STARTS] += 1
         self._cpu_before_us = counts[CPU_US]
@@ -66,7 +66,7 @@ class Reporter:
         figures.counts[CPU_US] = self._cpu_before_us + time.process_time_ns() // 1000
         for room, each in enumerate(self._app.figures):
             each.gauges[READY] = each.gauges[READY] if ready else 0
-            self._board.write(self._slot + room, each)
+            self._board.write(self._row + room, each)
 
 
 def memory_bytes() -> int:

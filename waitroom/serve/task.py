@@ -20,14 +20,14 @@ def drain_s(settings: Settings) -> float:
 
 
 class Task(NamedTuple):
-    """What a worker is told. `app` is an import string of `create_app(settings, *, fresh_store)`; `slot` is its place
-    on the board.
+    """What a worker is told. `app` is an import string of `create_app(settings, *, fresh_store)`; `worker` is which
+    of the workers it is, from 0.
     """
 
     settings: Settings
     app: str
     fresh_store: bool
-    slot: int
+    worker: int
 
 
 class AdminTask(NamedTuple):

@@ -47,7 +47,7 @@ async def work(task: Task, channel: socket.socket, sockets: list[socket.socket],
         on_stop=app.stopping,
         counts=app.figures[0].counts,
     )
-    reporter = Reporter(app, server, board, task.slot * len(task.settings.every_room))
+    reporter = Reporter(app, server, board, task.worker * len(task.settings.every_room))
     stop_by_signal(server)
     spare_collector()
     try:

@@ -42,11 +42,11 @@ def condition_of(reports: Sequence[Report]) -> dict[str, Any]:
             "configured": len(reports),
             "each": [
                 {
-                    "worker": slot,
+                    "worker": worker,
                     "ready": is_ready(report),
                     "report_age_s": None if report.age_s is None else round(report.age_s, 3),
                 }
-                for slot, report in enumerate(reports)
+                for worker, report in enumerate(reports)
             ],
         },
         "store": store,

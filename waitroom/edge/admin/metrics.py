@@ -178,8 +178,8 @@ class Exported(Collector):
         )
         cpu = CounterMetricFamily("waitroom_worker_cpu_seconds", "CPU time of a worker.", labels=["worker"])
         starts = CounterMetricFamily("waitroom_worker_starts", "How often a worker was started.", labels=["worker"])
-        for slot, report in enumerate(self._reports):
-            label = [str(slot)]
+        for worker, report in enumerate(self._reports):
+            label = [str(worker)]
             ready.add_metric(label, is_ready(report))
             cpu.add_metric(label, report.counts[figures.CPU_US] / 1e6)
             starts.add_metric(label, report.counts[figures.STARTS])
