@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope
 
+from waitroom.core.errors import OriginFailure
 from waitroom.edge.cookies import Header
 from waitroom.edge.pages.problems import Answer
 from waitroom.edge.request import Request
@@ -43,24 +44,27 @@ class Upload(NamedTuple):
 
 async def read_body(receive: Receive, limit_bytes: int, pace: Limits) -> Upload | None:
     """The body, whole or the beginning of it that exceeds the limit; None if the client left meanwhile. Raises
-    TimeoutError for one slower than `upload_bytes` in `upload_s`, as everywhere.
+    OriginFailure for one slower than `upload_bytes` in `upload_s`, as everywhere.
     """
     parts: list[bytes] = []
     size = fresh = 0
-    async with asyncio.timeout(pace.upload_s) as clock:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            more = message.get("more_body", False)
-            if not more or size > limit_bytes:
-                return Upload(parts, not more and size <= limit_bytes)
-            fresh += len(parts[-1])
-            if fresh >= pace.upload_bytes:  # a byte now and then is no progress
-                fresh = 0
-                clock.reschedule(asyncio.get_running_loop().time() + pace.upload_s)
+    try:
+        async with asyncio.timeout(pace.upload_s) as clock:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                more = message.get("more_body", False)
+                if not more or size > limit_bytes:
+                    return Upload(parts, not more and size <= limit_bytes)
+                fresh += len(parts[-1])
+                if fresh >= pace.upload_bytes:  # a byte now and then is no progress
+                    fresh = 0
+                    clock.reschedule(asyncio.get_running_loop().time() + pace.upload_s)
+    except TimeoutError:
+        raise OriginFailure("upload", "no more of the request's body") from None
 
 
 class Detached:

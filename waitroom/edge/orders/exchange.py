@@ -5,8 +5,9 @@ the client gets it, and whoever sent the same order again and waited.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,6 +33,8 @@ WAITING: Final = 8
 KEPT_S: Final = 120.0
 KEPT_BYTES: Final = 16 * 1024 * 1024
 LONGEST_LOCATION: Final = 1_000
+MOST_OF_ONE: Final = 32
+"""So many orders of one visitor are under way at a worker: each goes on without its client, and holds a connection."""
 
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
 ATTEMPT: Final = b"waitroom-order-attempt"
@@ -94,11 +97,23 @@ class Exchanges:
         self.line = passage.line
         self.held_ms = passage.line.settings.payment_held
         self._tasks: set[asyncio.Task[Answer | None]] = set()
+        self._of_visitor: Counter[str] = Counter()
         self._kept: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
         self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    @contextmanager
+    def one_more_of(self, visitor: str) -> Iterator[None]:
+        """Counts an order from its beginning to its end. Raises OriginFailure for one more than a visitor may have."""
+        if self._of_visitor[visitor] >= MOST_OF_ONE:
+            raise OriginFailure("busy", "too many orders of one visitor")
+        self._of_visitor[visitor] += 1
+        try:
+            yield
+        finally:
+            self._of_visitor -= Counter((visitor,))
 
     async def send(self, asked: Asked, placing: Placing, receive: Receive, *, limit_s: float) -> None:
         """Send the order of `placing`, which has begun, and its client the answer. `receive` brings the body."""

@@ -121,19 +121,19 @@ class Orders:
         with self._holding(pass_.visitor, min(expected, limit_bytes)):
             try:
                 upload = await read_body(request.receive, limit_bytes, self.passage.proxy.pool.limits)
-            except TimeoutError:
-                slow = OriginFailure("upload", "no more of the request's body", sent=False)
-                await request.answer(self.passage.after_failure(slow, request, pass_, fresh))
-                return
-            if upload is None:
-                return
-            asked = Asked(request, suspect.routes[0], begun_ms, pass_, fresh, client_key_of(request))
-            if not upload.is_whole:
-                await self._place_unread(asked, upload)
-                return
-            order = suspect.reads(b"".join(upload.parts))
-            if order is not None:
-                await self._place_once(replace(asked, route=order.route), order.sameness, upload)
+                if upload is None:
+                    return
+                asked = Asked(request, suspect.routes[0], begun_ms, pass_, fresh, client_key_of(request))
+                if not upload.is_whole:
+                    with self.exchanges.one_more_of(pass_.visitor):
+                        await self._place_unread(asked, upload)
+                    return
+                order = suspect.reads(b"".join(upload.parts))
+                if order is not None:
+                    await self._place_once(replace(asked, route=order.route), order.sameness, upload)
+                    return
+            except OriginFailure as failure:
+                await request.answer(self.passage.after_failure(failure, request, pass_, fresh))
                 return
         request.receive = upload.again(request.receive)
         await self.passage.finish(self.passage.errand(request, begun_ms, pass_, fresh), request, pass_, fresh)
@@ -166,7 +166,8 @@ class Orders:
                     continue  # it was tried elsewhere: look what came of that
                 found = Found(placing.attempt, False)
             else:
-                begun = await self._begin(asked, digests, upload, after=last, by_word=by_word)
+                with self.exchanges.one_more_of(asked.pass_.visitor):
+                    begun = await self._begin(asked, digests, upload, after=last, by_word=by_word)
                 if begun is None:
                     return
                 found = begun
