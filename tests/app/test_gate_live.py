@@ -219,16 +219,60 @@ async def test_only_a_ticket_signed_by_us_for_this_line_is_a_place(closed: Scene
 
     before = len(closed.shop.arrivals)
     right = await status_of(closed, ticket_cookie(good))
-    states = [(await status_of(closed, ticket_cookie(token)))["state"] for token in wrong]
+    brought = [field for token in wrong for field in (ticket_cookie(token), ("waitroom-ticket", token))]
+    states = [(await status_of(closed, field))["state"] for field in brought]
     claims = [
-        (await ask(closed.gateway, "POST", "/-/waitroom/claim", FROM_HERE, ticket_cookie(token))).json()["state"]
-        for token in wrong
+        (await ask(closed.gateway, "POST", "/-/waitroom/claim", FROM_HERE, field)).json()["state"] for field in brought
     ]
+    print(f"{len(states) + len(claims)} requests with bad tickets, none of them a place")
 
     assert (right["state"], right["number"]) == ("waiting", 30)
     assert set(states) == {"none"}
     assert set(claims) == {"none"}
     assert len(closed.shop.arrivals) == before
+
+
+async def exchange(scene: Scene, sent: bytes, answers: int) -> list[int]:
+    """The statuses of whatever comes back for these bytes on one connection: so many, and what follows at once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(scene.gateway.environment["WAITROOM_PORT"]))
+    answered, statuses = b"", list[bytes]()
+    try:
+        writer.write(sent)
+        while True:
+            async with asyncio.timeout(10 if len(statuses) < answers else 0.2):
+                data = await reader.read(65536)
+            if not data:
+                break
+            answered += data
+            statuses = re.findall(rb"HTTP/1\.1 (\d+) ", answered)
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+    return [int(status) for status in statuses]
+
+
+async def test_no_framing_lets_one_request_use_the_pass_of_another(closed: Scene) -> None:
+    """P5, P6: a pass counts for the request in whose head it stands, and for no other."""
+    token = closed.pass_(place=8).encode()
+    get = b"GET /%b HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n%b\r\n"
+    with_pass = b"cookie: waitroom_shop_pass=%b\r\nwaitroom-pass: %b\r\n" % (token, token)
+    post = b"POST /%b HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n%b\r\n"
+    tried: dict[str, tuple[bytes, list[int], list[str]]] = {
+        "in trailers": (post % (b"a", with_pass), [503], []),
+        "behind one with a pass": (get % (b"b", with_pass) + get % (b"c", b""), [200, 503], ["/b"]),
+        "before one with a pass": (get % (b"d", b"") + get % (b"e", with_pass), [503, 200], ["/e"]),
+        "behind trailers": (post % (b"f", with_pass) + get % (b"g", b""), [503, 503], []),
+        "in a head without an end": (get % (b"h", with_pass + b"x: " + b"y" * 80_000), [431], []),
+        "without a Host": (get.replace(b"host: 127.0.0.1\r\n", b"") % (b"i", with_pass), [400], []),
+        "with two Hosts": (get % (b"j", b"host: shop\r\n" + with_pass), [400], []),
+    }
+
+    for what, (sent, statuses, targets) in tried.items():
+        before = len(closed.shop.arrivals)
+        answered = await exchange(closed, sent, len(statuses))
+        arrived = [arrival.target for arrival in closed.shop.arrivals[before:]]
+        assert (what, answered, arrived) == (what, statuses, targets)
 
 
 async def test_rubbish_and_old_cookies_of_the_same_name_hide_nothing(closed: Scene) -> None:
