@@ -121,6 +121,29 @@ async def test_who_waits_too_long_inside_the_shop_is_turned_away() -> None:
     assert max(took_s for status, took_s in answers if status == 503) < 0.2
 
 
+async def test_a_basket_is_told_from_the_next_one_and_still_is_when_ordered() -> None:
+    """It names the order: with a new name, the same form sent twice would be two orders."""
+    async with open_shop() as (_, url), browsing(url) as browser:
+        names = []
+        for slug in ("one", "pods"):
+            await browser.open("/basket", form={"slug": slug})
+            names.append(browser.cookies["basket_id"])
+        await browser.open("/checkout", form=FORM)
+        names.append(browser.cookies["basket_id"])
+        await browser.open("/basket", form={"slug": "one"})
+
+    assert len(set(names)) == 1
+    assert browser.cookies["basket_id"] != names[0]
+
+
+async def test_what_the_shop_does_not_have_is_said_in_its_own_look() -> None:
+    async with open_shop() as (_, url), browsing(url) as browser:
+        answer = await browser.open("/nowhere/at/all")
+
+    assert answer.status == 404
+    assert b"That is not here." in answer.body
+
+
 async def test_an_order_goes_through_from_the_product_to_its_number() -> None:
     async with open_shop() as (shop, url), browsing(url) as browser:
         await browser.open("/basket", form={"slug": "one"})

@@ -29,7 +29,8 @@ def demo(options: DemoOptions, *, say: Callable[[str], None], live: Callable[[st
             return 1
         except KeyboardInterrupt:
             pass
-        say("Ending.")
+        for line in ("", *stage.looking_back(), "  Ending."):
+            say(line)
     return 0
 
 

@@ -114,8 +114,23 @@ class Stage:
             yield "        waitroom orders"
             yield "        waitroom set rate=120/min"
             yield '        waitroom hold "A short break" ; waitroom resume'
+        yield ""
+        yield "  Below: the crowd now, its orders and failed pages, and how busy the shop is and how long a page takes."
         yield "  Ctrl-C ends everything."
         yield ""
+
+    def looking_back(self) -> Iterator[str]:
+        """What the crowd did, once it is over."""
+        figures = self._figures
+        if not figures:
+            return
+        if self.options.storefront_only:
+            yield f"  {figures['came']} people came to the shop by itself and placed {figures['orders']} orders."
+        else:
+            yield f"  {figures['came']} people came, {figures['let_in']} were let in, {figures['left']} left the line."
+            yield f"  They placed {figures['orders']} orders; the gateway could tell of {figures['confirmed']}, when asked."
+        failed = f"{figures['errors']} pages failed" if figures["errors"] else "No page failed"
+        yield f"  {failed}, and {figures['gave_up']} people gave up."
 
     def _sale_programme(self) -> Iterator[str]:
         yield f"  A sale opens in {self.options.sale_in}: a countdown, then a lobby with {self.people} people,"
@@ -147,17 +162,16 @@ class Stage:
             parts.append(f"let in {figures['let_in_per_min']}/min")
         if figures:
             unsure = f", {figures['unsure']} unsure" if figures["unsure"] else ""
-            known = "" if self.options.storefront_only else f" ({figures['confirmed']} known to be placed{unsure})"
             parts += [
                 f"inside {figures['inside']}",
-                f"orders {figures['orders']}{known}",
+                f"orders {figures['orders']}{unsure}",
                 f"errors {figures['errors']}",
             ]
         load = ask(self.shop_url, "/load")
         if load is None:
             parts.append("shop: no answer")
         else:
-            parts.append(f"shop {load['busy']}/{load['workers']} busy, {load['page_ms']} ms a page")
+            parts.append(f"shop {load['busy']}/{load['workers']} busy, {load['page_ms']} ms")
             if load["refused"]:
                 parts.append(f"{load['refused']} refused")
         return " · ".join(parts)

@@ -1,6 +1,7 @@
 """The example shop: six products, a basket, a checkout, and a capacity that can be overrun.
 
-A shop like any other: it knows nothing of the gateway, but for greeting whoever brings a `Waitroom-Place`.
+A shop like any other: it knows nothing of the gateway, but for greeting whoever brings a `Waitroom-Place`, and showing
+them the gateway's page of orders.
 It runs as a process of its own: `python -m waitroom.demo.storefront <listening socket's number>`.
 """
 
@@ -25,9 +26,9 @@ from waitroom.demo.goods import BY_SLUG, PRODUCTS, Basket
 
 FORM_BYTES = 8192
 ORDERS_KEPT = 5000
-CHECKOUT = "checkout"
-"""The cookie of one trip to the checkout: the same until the order is placed, so it tells orders apart."""
-ORDER_ROUTE = f"POST /checkout key=cookie:{CHECKOUT} success=location:/orders/* reference=location:/orders/*"
+BASKET_ID = "basket_id"
+"""The cookie that tells one basket from the next, also once it was ordered, so it tells orders apart."""
+ORDER_ROUTE = f"POST /checkout key=cookie:{BASKET_ID} success=location:/orders/* reference=location:/orders/*"
 """What a gateway before this shop has to be told."""
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,6 +55,7 @@ class Storefront:
                 Route("/checkout", self.borne(self.order, order), methods=["POST"]),
                 Route("/orders/{number}", self.borne(self.order_placed, page)),
                 Route("/load", self.show_load),
+                Route("/{path:path}", self.borne(self.missing, page)),
             ]
         )
 
@@ -102,15 +104,15 @@ class Storefront:
             return self.page(request, "missing.html", status=400)
         basket = read_basket(request)
         wanted = basket.count_of(slug) + 1 if count is None else int(count[:3])
-        return with_basket(RedirectResponse("/basket", 303), basket.with_count(slug, wanted))
+        answer = with_basket(RedirectResponse("/basket", 303), basket.with_count(slug, wanted))
+        if not basket.size:
+            answer.set_cookie(BASKET_ID, secrets.token_hex(8), max_age=86_400, httponly=True, samesite="lax")
+        return answer
 
     async def checkout(self, request: Request) -> Response:
         if not read_basket(request).size:
             return RedirectResponse("/basket", 303)
-        answer = self.page(request, "checkout.html", faults=(), form={})
-        if CHECKOUT not in request.cookies:
-            answer.set_cookie(CHECKOUT, secrets.token_hex(8), max_age=86_400, httponly=True, samesite="lax")
-        return answer
+        return self.page(request, "checkout.html", faults=(), form={})
 
     async def order(self, request: Request) -> Response:
         basket, form = read_basket(request), await read_form(request)
@@ -124,15 +126,16 @@ class Storefront:
         self.capacity.load.orders += 1
         if len(self.orders) > ORDERS_KEPT:
             self.orders.popitem(last=False)
-        answer = with_basket(RedirectResponse(f"/orders/{number}", 303), Basket())
-        answer.delete_cookie(CHECKOUT)
-        return answer
+        return with_basket(RedirectResponse(f"/orders/{number}", 303), Basket())
 
     async def order_placed(self, request: Request) -> Response:
         number = request.path_params["number"]
         if number not in self.orders:
             return self.page(request, "missing.html", status=404)
         return self.page(request, "placed.html", number=number, ordered=self.orders[number])
+
+    async def missing(self, request: Request) -> Response:
+        return self.page(request, "missing.html", status=404)
 
     async def show_load(self, request: Request) -> Response:
         return JSONResponse(self.capacity.load.as_json(), headers={"cache-control": "no-store"})
