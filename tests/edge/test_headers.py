@@ -311,6 +311,14 @@ def test_the_last_value_of_a_trusted_proxy_counts() -> None:
     assert (found.scheme, found.host, found.port) == ("https", b"shop.example:8443", 8443)
 
 
+@pytest.mark.parametrize("told", [b"", b"evil, ", b"a b", b'a"b', b"a/b", b"a@b", b"h" * 301])
+def test_what_names_no_host_is_none_from_a_trusted_proxy_either(told: bytes) -> None:
+    """Many proxies pass on what a client says of it: as long as a header may be, the link to a device was a 500."""
+    found = client("10.0.0.1", (b"x-forwarded-host", told), trusted_proxies="10.0.0.0/8")
+
+    assert found.host == b"shop.example"
+
+
 def test_strangers_say_nothing_about_themselves_but_are_noted_once() -> None:
     told: list[str] = []
     clients = Clients(settings(), tell=told.append)

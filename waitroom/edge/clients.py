@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from waitroom.core.settings import Settings
 from waitroom.edge.cookies import Header
+from waitroom.edge.wire.heads import is_host
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MEMO_LIMIT = 4096
@@ -164,7 +165,8 @@ class Clients:
             scheme, host, port = self._public
         else:
             scheme = scheme_behind(scope["headers"], scheme)
-            host = said.get(b"x-forwarded-host") or host
+            told = said.get(b"x-forwarded-host", b"")
+            host = told if told and is_host(told) else host
             digits = said.get(b"x-forwarded-port", b"")
             port = int(digits) if digits.isdigit() and len(digits) <= 5 else port_of(host, scheme)
         return make_client(

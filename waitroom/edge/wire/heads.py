@@ -137,7 +137,7 @@ class HeadReader(HttpToolsProtocol):
     def note(self, name: bytes, value: bytes) -> None:
         """A field that decides where the request ends, or whom it is for."""
         if name == b"host":
-            if self.host is not None or len(value) > LONGEST_HOST or not A_HOST.fullmatch(value):
+            if self.host is not None or not is_host(value):
                 self.deny(400)
             self.host = value
         elif name == b"expect":
@@ -220,6 +220,11 @@ class HeadReader(HttpToolsProtocol):
         else:
             return b""
         return b"POST / HTTP/1.1\r\n" + line + b"\r\n\r\n"
+
+
+def is_host(value: bytes) -> bool:
+    """Whether a Host field may say this; also nothing."""
+    return len(value) <= LONGEST_HOST and A_HOST.fullmatch(value) is not None
 
 
 def path_of(target: bytes) -> bytes:
