@@ -128,7 +128,7 @@ class Stage:
             yield f"  {figures['came']} people came to the shop by itself and placed {figures['orders']} orders."
         else:
             yield f"  {figures['came']} people came, {figures['let_in']} were let in, {figures['left']} left the line."
-            yield f"  They placed {figures['orders']} orders; the gateway could tell of {figures['confirmed']}, when asked."
+            yield f"  They placed {figures['orders']} orders; the gateway knew of {figures['confirmed']} when asked."
         failed = f"{figures['errors']} pages failed" if figures["errors"] else "No page failed"
         yield f"  {failed}, and {figures['gave_up']} people gave up."
 
