@@ -8,7 +8,6 @@ turn, after a warm-up; medians over the rounds, shares of the same round. The ga
 shares the other. `CPU of the gateway` is what a Python process has to do for a request, wherever the limit is.
 """
 
-import argparse
 import http.client
 import json
 import statistics
@@ -21,7 +20,7 @@ from typing import Any
 from tests.app.front_support import Front
 from tests.bench.bench_proxy import sign_pass
 from tests.bench.rivals import NGINX, missing, running, running_nginx
-from tests.bench.servers import BODY, BROWSER, OTHER_CORE, SERVER_CORE, Measured, measure, run_gate, start
+from tests.bench.servers import BODY, BROWSER, OTHER_CORE, SERVER_CORE, Measured, measure, parser_of, run_gate, start
 from tests.support import free_port, running_redis
 
 SIZES = {"300 bytes": 300, "1 MB": 1_000_000}
@@ -107,9 +106,7 @@ def summary(found: dict[tuple[str, str], list[Measured]]) -> list[dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser = parser_of(__doc__)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     for program in ("nginx", "wrk"):

@@ -9,7 +9,6 @@ the other. The shop and the client only move bytes (content is `bench_streams`' 
 resident set grew over what it was before the body. Exit 1 if the gateway's grew by more than 30 MB.
 """
 
-import argparse
 import asyncio
 import json
 import re
@@ -26,7 +25,7 @@ import uvloop
 from tests.bench.bench_proxy import python, sign_pass
 from tests.bench.memory import MEGABYTE, MemoryWatch
 from tests.bench.rivals import missing, running_haproxy, running_nginx
-from tests.bench.servers import OTHER_CORE, SERVER_CORE, cpu_s, pin, run_gate, start
+from tests.bench.servers import OTHER_CORE, SERVER_CORE, cpu_s, parser_of, pin, run_gate, start
 from tests.support import running_redis
 
 BLOCK = bytes(262_144)
@@ -164,9 +163,8 @@ def summary(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, rounds=3, seconds=None)
     parser.add_argument("--megabytes", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     found, absent = run(options.megabytes * MEGABYTE, options.rounds)

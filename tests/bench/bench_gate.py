@@ -7,7 +7,6 @@ that answers as many bytes. 32 connections of wrk; measured in turn, the medians
 is what the budgets speak of; CPU is the server's own, per request, and says more where cores are shared.
 """
 
-import argparse
 import asyncio
 import statistics
 import tempfile
@@ -16,7 +15,7 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.bench.servers import BROWSER, measure, run_bare, run_gate, run_origin, start
+from tests.bench.servers import BROWSER, measure, parser_of, run_bare, run_gate, run_origin, start
 from tests.support import SECRET, running_redis
 from waitroom.core.tokens import Pass, Ticket, Tokens
 from waitroom.store.replies import Newcomer
@@ -56,10 +55,7 @@ async def sync(room: Room):  # type: ignore[no-untyped-def]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
         origin, origin_port = start(run_origin)
         gate, port = start(run_gate, origin_port, redis.url)

@@ -6,7 +6,6 @@ One worker each, by turns, 32 connections of 500 visitors, every order another o
 the shop sees it, and what came of it before the client does: two calls. CPU is the worker's; Redis's is told apart.
 """
 
-import argparse
 import asyncio
 import os
 import statistics
@@ -18,7 +17,7 @@ from typing import cast
 
 import uvloop
 
-from tests.bench.servers import ANSWER, BROWSER, cpu_s, measure, run_gate, start
+from tests.bench.servers import ANSWER, BROWSER, cpu_s, measure, parser_of, run_gate, start
 from tests.support import SECRET, running_redis
 from waitroom.core.tokens import Pass, Tokens
 
@@ -69,10 +68,7 @@ def write_posts(path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
         assert redis.process is not None
         origin, origin_port = start(run_reading)

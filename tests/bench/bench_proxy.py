@@ -19,7 +19,6 @@ Where a worker's CPU goes with a request with a pass (`perf record -g -p <worker
 A bare answer under uvicorn makes three system calls (head and body are written apart), a proxied one four.
 """
 
-import argparse
 import http.client
 import json
 import statistics
@@ -30,7 +29,18 @@ from importlib.util import find_spec
 from typing import Any
 
 from tests.bench.rivals import missing, run_aiohttp, run_httpx, running_haproxy, running_nginx, running_shop
-from tests.bench.servers import BODY, BROWSER, OTHER_CORE, SERVER_CORE, Measured, measure, run_bare, run_gate, start
+from tests.bench.servers import (
+    BODY,
+    BROWSER,
+    OTHER_CORE,
+    SERVER_CORE,
+    Measured,
+    measure,
+    parser_of,
+    run_bare,
+    run_gate,
+    start,
+)
 from tests.support import SECRET, running_redis
 from waitroom.core.tokens import Pass, Tokens
 
@@ -97,9 +107,7 @@ def check(port: int, headers: list[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser = parser_of(__doc__)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if missing("nginx"):

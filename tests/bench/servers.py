@@ -1,5 +1,6 @@
 """What the benchmarks of the gateway share: servers in processes of their own, wrk, and what a process has used."""
 
+import argparse
 import asyncio
 import multiprocessing
 import os
@@ -40,6 +41,15 @@ BROWSER = {
 NOTHING: Mapping[str, str] = {}
 SERVER_CORE, OTHER_CORE = 0, 1
 """The server measured has a core to itself, the shop and the load share another, if there is another."""
+
+
+def parser_of(text: str | None, *, rounds: int = 5, seconds: int | None = 3) -> argparse.ArgumentParser:
+    """The options of a benchmark whose docstring is `text`: how often, and how long each time, if that can be said."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    if seconds is not None:
+        parser.add_argument("--seconds", type=int, default=seconds)
+    return parser
 
 
 def pin(pid: int, core: int) -> None:

@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.presences import presence_of
 from waitroom.core.presence import (
     BLOCK,
     BLOCKS,
@@ -26,18 +27,6 @@ seams = [0, 7, 8, BLOCK - 1, BLOCK, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 1, 
 near_seams = st.builds(lambda seam, by: max(0, seam + by), st.sampled_from(seams), st.integers(-9, 9))
 places = st.one_of(near_seams, st.integers(0, 3 * CHUNK - 1))
 ranges = st.tuples(places, st.integers(0, 40)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-
-
-def presence_of(seen: set[int], assumed: list[tuple[int, int]]) -> Presence:
-    """The way the bits really go: noted, taken, merged in Redis as bytes, read back."""
-    beats = Beats()
-    for place in seen:
-        beats.note(place)
-    presence = Presence()
-    for chunk, start, body in beats.take(beats.chunks()):
-        presence.update(chunk, b"\0" * start + body)
-    presence.assume(assumed)
-    return presence
 
 
 def naive(seen: set[int], assumed: list[tuple[int, int]]) -> set[int]:

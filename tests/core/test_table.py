@@ -7,24 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.core.presences import presence_of
 from waitroom.core.estimate import Move
-from waitroom.core.presence import BLOCK, CHUNK, Beats, Presence
+from waitroom.core.presence import BLOCK, CHUNK, Presence
 from waitroom.core.probes import MOST, Probe, Tally
 from waitroom.core.release import AGES, Cohort
 from waitroom.core.table import EMPTY, EXACT, TIER, Facts, Table, block_at, decode, make_table
 
 quick = settings(max_examples=60)
-
-
-def presence_of(seen: set[int], assumed: tuple[int, int] = (0, 0)) -> Presence:
-    beats = Beats()
-    for place in seen:
-        beats.note(place)
-    presence = Presence()
-    for chunk, start, body in beats.take(beats.chunks()):
-        presence.update(chunk, b"\0" * start + body)
-    presence.assume([assumed])
-    return presence
 
 
 def naive(seen: set[int], front: int, place: int) -> int:
@@ -111,7 +101,7 @@ def test_nobody_farther_back_has_fewer_people_ahead(front: int, people: set[int]
 @quick
 @given(fronts, st.integers(1, 3 * CHUNK), st.lists(st.integers(0, 3 * CHUNK), max_size=5))
 def test_a_full_line_is_counted_exactly_everywhere(front: int, length: int, offsets: list[int]) -> None:
-    table = make_table(presence_of(set(), (0, front + length)), front=front, issued=front + length, facts=Facts())
+    table = make_table(presence_of(set(), [(0, front + length)]), front=front, issued=front + length, facts=Facts())
 
     for offset in offsets:
         assert table.ahead(front, front + offset) == offset
@@ -145,7 +135,7 @@ def test_the_blob_stays_under_sixteen_kilobytes_however_long_the_line(issued: in
         calls=calls, issues=issues, cohorts=(cohort,) * 10, moves=(move,) * 34, probes=(probe,) * MOST, tally=tally
     )
 
-    table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=full)
+    table = make_table(presence_of(set(), [(0, issued)]), front=0, issued=issued, facts=full)
 
     assert len(table.encode()) <= 16 * 1024
     assert table.ahead(0, issued - 1) == issued - 1
@@ -156,7 +146,7 @@ def test_a_look_up_costs_the_same_however_long_the_line() -> None:
     """P12: a poll with ten million waiting is a poll with a thousand."""
 
     def cost_s(issued: int) -> float:
-        table = make_table(presence_of(set(), (0, issued)), front=0, issued=issued, facts=Facts())
+        table = make_table(presence_of(set(), [(0, issued)]), front=0, issued=issued, facts=Facts())
         return min(timeit.repeat(lambda: table.ahead(0, issued - 5), number=2000, repeat=7))
 
     assert cost_s(10_000_000) < 4 * cost_s(1000)

@@ -8,14 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from waitroom.core.errors import StoreUnavailable
-from waitroom.core.model import Snapshot
-from waitroom.core.settings import Settings
 from waitroom.store.batch import Batcher, Waiter
 from waitroom.store.door import Door
 from waitroom.store.memory import Memory
 from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue
-from waitroom.store.room import Room
-from waitroom.store.sale import Selling
+from waitroom.store.sale import SaleView, Selling
 
 TRIES = 3
 WAITING = Claimed("waiting")
@@ -23,22 +20,15 @@ WAITING = Claimed("waiting")
 Answer = TypeVar("Answer")
 
 
-class View(Protocol):
-    """What is asked for needs to be known of the line."""
+class View(SaleView, Protocol):
+    """What is asked for needs to be known of the line, beside what a sale does."""
 
-    @property
-    def room(self) -> Room: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def snapshot(self) -> Snapshot | None: ...
     @property
     def selling(self) -> Selling: ...
     @property
     def is_away(self) -> bool: ...
     @property
     def is_well(self) -> bool: ...
-    def now_ms(self) -> float: ...
     def seat_ms(self) -> int: ...
     def provisional_ms(self) -> int: ...
     async def next_sync(self) -> None: ...

@@ -68,7 +68,7 @@ async def change_sale(
     return bool(changed)
 
 
-class View(Protocol):
+class SaleView(Protocol):
     """What a worker's part needs to know of the line."""
 
     @property
@@ -85,7 +85,7 @@ class View(Protocol):
 class Selling:
     """A worker's part: latches what is due, puts the environment's schedule in force, tells what the shop said."""
 
-    def __init__(self, line: View) -> None:
+    def __init__(self, line: SaleView) -> None:
         self._line = line
         self._room = line.room
         settings = line.settings
