@@ -16,10 +16,12 @@ from waitroom.core.sale.schedule import NO_SALE, Sale, read_sale
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import members
+from waitroom.edge.pages.waiting import Pages
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
 
 NOW_MS = 1_760_000_000_000
+PAGES = Pages(Settings(origin=parse_origin("http://127.0.0.1:9")))  # type: ignore[arg-type]
 LIMITS = Limits(rate_per_s=2.0, burst=2.0, max_active=0, unlimited=False, hold=False)
 
 
@@ -132,6 +134,52 @@ def test_the_short_way_says_the_same_as_the_long_one(
 
     assert short is not None
     assert json.loads(short) == json.loads(b"{%b}" % long)
+
+
+@given(
+    number=st.integers(100, 4_999),
+    rate=st.sampled_from([0.001, 0.5, 10.0, 123.456]),
+    flags=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    message=st.sampled_from(["", "Back soon.", "</script>é\ud800"]),
+    change=st.sampled_from(["", "faster", "held"]),
+    sale=st.sampled_from(SALES),
+    target=st.sampled_from(["/", "/drop?a=1&b=<2>", "/" + "x" * 300]),
+)
+def test_the_short_way_to_a_page_makes_the_same_page(
+    number: int,
+    rate: float,
+    flags: tuple[bool, bool, bool],
+    message: str,
+    change: str,
+    sale: Sale,
+    target: str,
+) -> None:
+    (unlimited, hold, is_away), english = flags, PAGES.languages.default
+    said = status(
+        limits=replace(LIMITS, rate_per_s=rate, unlimited=unlimited, hold=hold),
+        message=message,
+        is_away=is_away,
+        change=change,
+        changed_ms=NOW_MS - 1000,
+        sale=sale,
+    )
+
+    short = said.in_line(waiting(number))
+    long = said.facts(waiting(number), first=True, target=target)
+
+    assert short is not None or long.state not in ("held", "waiting")
+    if short is not None:
+        assert PAGES.page_in_line(short, target, english, gzip=False) == PAGES.page(long, english, gzip=False)
+        assert short.next_poll_s == long.next_poll_s
+
+
+def test_nobody_but_who_waits_in_line_gets_the_page_of_the_line() -> None:
+    said = status()
+
+    assert said.in_line(waiting(200)) is not None
+    for holds in (Holds.CALLED, Holds.LAPSED, Holds.UNREADABLE, Holds.PASS, Holds.NOTHING):
+        assert said.in_line(Visitor(holds, ticket(200), None, False, False)) is None
+    assert said.in_line(Visitor(Holds.WAITING, None, None, False, False)) is None
 
 
 @pytest.mark.parametrize(

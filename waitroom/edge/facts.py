@@ -58,13 +58,26 @@ class Told(NamedTuple):
     rate_per_min: float | None
     message: str | None
     change: str | None
-    target: str | None
     phase: str | None
     stock: int | None
     lobby_at: str | None
     opens_at: str | None
     closes_at: str | None
     at_close: str | None
+
+
+class InLine(NamedTuple):
+    """The facts of somebody who waits and has a place: what a `PageFacts` of them says, in fewer steps."""
+
+    told: Told
+    server_time_ms: int
+    number: int
+    ahead: int
+    waiting: int
+    wait_s: tuple[int, int] | None
+    next_poll_s: float
+    hold_s: int
+    place: int | None
 
 
 def told_of(facts: PageFacts) -> Told:
@@ -78,7 +91,6 @@ def told_of(facts: PageFacts) -> Told:
         facts.rate_per_min,
         facts.message,
         facts.change,
-        facts.target,
         facts.phase,
         stock,
         facts.lobby_at,
@@ -111,6 +123,25 @@ def own_members(facts: PageFacts) -> bytes:
         json_number(facts.hold_s),
         json_number(facts.place),
         b"" if facts.kept_until_ms is None else b'"kept_until":"%b",' % iso_time(facts.kept_until_ms),
+        iso_time(facts.server_time_ms),
+    )
+
+
+def members_in_line(facts: InLine) -> bytes:
+    """`own_members` of who waits in line."""
+    wait_s, place = facts.wait_s, facts.place
+    return (
+        b'"number":%d,"position":%d,"ahead":%d,"waiting":%d,"wait_s":%b,"next_poll_s":%b,"hold_s":%d,"place":%b,'
+        b'"server_time":"%b"'
+    ) % (
+        facts.number,
+        facts.ahead + 1,
+        facts.ahead,
+        facts.waiting,
+        b"null" if wait_s is None else b'{"low":%d,"high":%d}' % wait_s,
+        json_number(facts.next_poll_s),
+        facts.hold_s,
+        b"null" if place is None else b"%d" % place,
         iso_time(facts.server_time_ms),
     )
 

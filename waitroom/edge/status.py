@@ -8,7 +8,7 @@ from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.sale.schedule import GATHERING
 from waitroom.core.tokens import Ticket
-from waitroom.edge.facts import CHANGES, PageFacts, iso_time, json_for_html, json_number, sale_members
+from waitroom.edge.facts import CHANGES, InLine, PageFacts, iso_time, json_for_html, json_number, sale_members, told_of
 from waitroom.edge.stages import pause_s, quiet_poll_s, sale_facts, stage_of
 from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
@@ -73,6 +73,7 @@ class Shared:
         "snapshot",
         "state",
         "state_json",
+        "told",
         "told_json",
         "until_ms",
         "waiting",
@@ -102,10 +103,24 @@ class Shared:
         self.changed_ms = state.changed_ms if self.change else 0
         self.change_json = json_for_html(self.change).encode()
         self.state_json = self.state.encode()
+        # For whoever has a place; what differs is put in where it does.
+        place = 0 if not self.is_placeless else None
+        self.told = told = told_of(
+            PageFacts(
+                self.state,
+                0,
+                position=place,
+                ahead=place,
+                waiting=place,
+                rate_per_min=self.rate_per_min,
+                message=self.message,
+                **self.sale,
+            )
+        )._replace(is_scarce=False)
         self.told_json = b'"rate_per_min":%b,"message":%b,%b' % (
             json_number(self.rate_per_min),
             json_for_html(self.message).encode(),
-            sale_members(PageFacts(state=self.state, server_time_ms=0, **self.sale)),
+            sale_members(told),
         )
 
 
@@ -156,28 +171,55 @@ class Status:
                 shared.snapshot.place_of(ticket.number), self.line.settings.turn_held
             )
             return turn if state == "held" else turn._replace(kept_until_ms=until_ms)
-        place = shared.snapshot.place_of(ticket.number)
-        ahead, wait, poll_s, hold_s = self._figures(shared, ticket.number, place, shown)
-        soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
-        if first and soonest_s >= SOON_S:
-            poll_s = FIRST_POLL_S * (1 + (spread(ticket.number) - 1) * 5 / 3)
+        line = self._in_line(shared, ticket, shown, first=first)
+        low_s, high_s = line.wait_s or (None, None)
         return PageFacts(
             state=shared.state,
-            number=ticket.number,
-            position=ahead + 1,
-            ahead=ahead,
-            waiting=max(shared.waiting, ahead + 1),
+            number=line.number,
+            position=line.ahead + 1,
+            ahead=line.ahead,
+            waiting=line.waiting,
             rate_per_min=shared.rate_per_min,
-            wait_low_s=None if wait is None else int(wait[0]),
-            wait_high_s=None if wait is None else int(wait[1]) + 1,
-            next_poll_s=int(poll_s * 10) / 10,
-            hold_s=hold_s,
+            wait_low_s=low_s,
+            wait_high_s=high_s,
+            next_poll_s=line.next_poll_s,
+            hold_s=line.hold_s,
             message=shared.message,
-            change=shared.change if ticket.issued_ms < shared.changed_ms else None,
-            place=None if shared.snapshot.places is None else place,
+            change=line.told.change,
+            place=line.place,
             target=target,
-            server_time_ms=int(self.line.now_ms()),
+            server_time_ms=line.server_time_ms,
             **shared.sale,
+        )
+
+    def in_line(self, visitor: Visitor) -> InLine | None:
+        """`facts` for the first page of somebody who waits and has a place; None for anybody else."""
+        ticket, shared = visitor.ticket, self._now()
+        if ticket is None or shared is None or shared.is_placeless or visitor.holds is not Holds.WAITING:
+            return None
+        return self._in_line(shared, ticket, None, first=True)
+
+    def _in_line(self, shared: Shared, ticket: Ticket, shown: int | None, *, first: bool) -> InLine:
+        number, told = ticket.number, shared.told
+        place = shared.snapshot.place_of(number)
+        ahead, wait, poll_s, hold_s = self._figures(shared, number, place, shown)
+        soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
+        if first and soonest_s >= SOON_S:
+            poll_s = FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)
+        is_scarce = told.stock is not None and ahead >= told.stock
+        change = shared.change if ticket.issued_ms < shared.changed_ms else None
+        if is_scarce or change:
+            told = told._replace(is_scarce=is_scarce, change=change)
+        return InLine(
+            told,
+            int(self.line.now_ms()),
+            number,
+            ahead,
+            shared.waiting if shared.waiting > ahead else ahead + 1,
+            None if wait is None else (int(wait[0]), int(wait[1]) + 1),
+            int(poll_s * 10) / 10,
+            hold_s,
+            None if shared.snapshot.places is None else place,
         )
 
     def waiting_json(self, ticket: Ticket, place: int, shown: int | None, now_ms: float) -> bytes | None:

@@ -19,10 +19,12 @@ from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import (
     CHANGES,
+    InLine,
     PageFacts,
     Told,
     iso_time,
     json_for_html,
+    members_in_line,
     message_json,
     own_members,
     told_members,
@@ -81,6 +83,8 @@ MOST_TOLD, LONGEST_TARGET = 512, 256
 HIDDEN = b" hidden"
 COUNTED = ("before", "lobby")
 """The states with a countdown, also where the place is drawn already."""
+Shown = tuple[int | None, int | None, int | None, tuple[float, float] | None]
+"""Position, people ahead, people waiting, and the wait in seconds, low and high."""
 NO_MOMENT = {b"remaining": b"", b"moment": b"", b"moment_text": b""}
 
 
@@ -115,15 +119,21 @@ class Pages:
     def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
         head, body = self.page(facts, language or self.languages.default, gzip=gzip)
-        return [*head.fields, (b"content-length", b"%d" % len(body)), retry_after(facts)], body
+        return [*head.fields, (b"content-length", b"%d" % len(body)), retry_after(facts.next_poll_s)], body
 
     def page(self, facts: PageFacts, language: Language, *, gzip: bool) -> tuple[Head, bytes]:
         """`waiting` for `Request.answer_under`: the header without its length and `retry_after`."""
-        say = self._say(language)
-        target = facts.target
-        tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
-        document = tell(say, told_of(facts))
-        return document.head(gzip=gzip), document.body(self._own(facts, say), gzip=gzip)
+        high_s = facts.wait_high_s
+        wait_s = None if high_s is None else (facts.wait_low_s or 0, high_s)
+        shown = (facts.position, facts.ahead, facts.waiting, wait_s)
+        told, figures = told_of(facts), own_members(facts)
+        return self._filled(told, facts.target, figures, shown, facts.server_time_ms, language, gzip=gzip)
+
+    def page_in_line(self, facts: InLine, target: str | None, language: Language, *, gzip: bool) -> tuple[Head, bytes]:
+        """`page`, for the facts that most pages are made of."""
+        shown = (facts.ahead + 1, facts.ahead, facts.waiting, facts.wait_s)
+        figures = members_in_line(facts)
+        return self._filled(facts.told, target, figures, shown, facts.server_time_ms, language, gzip=gzip)
 
     def styled(self, *names: str) -> Markup:
         """The style of every page, and the sheets of these names after it."""
@@ -185,9 +195,42 @@ class Pages:
             spoken = self._spoken[language.tag] = Spoken(Words(language))
         return spoken
 
-    def _tell(self, say: "Spoken", told: Told) -> Document:
+    def _filled(
+        self,
+        told: Told,
+        target: str | None,
+        figures: bytes,
+        shown: Shown,
+        server_time_ms: int,
+        language: Language,
+        *,
+        gzip: bool,
+    ) -> tuple[Head, bytes]:
+        """The page with what many are told, and with what is this visitor's own and this moment's."""
+        say = self._say(language)
+        tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
+        document = tell(say, told, target)
+        position, ahead, waiting, wait_s = shown
+        place = say.number(position)
+        length = len(place.decode())
+        fields = {
+            b"position": place,
+            b"size": b"9" if length > 6 else b"6" if length > 4 else b"4",
+            b"wait": say.unknown if wait_s is None else say.wait(*wait_steps(*wait_s)),
+            b"ahead": say.number(ahead),
+            b"waiting": say.number(waiting),
+            b"refresh": b"%d" % self._refresh(told.state, wait_s),
+            b"server_time": iso_time(server_time_ms),
+            b"clock": say.clock(server_time_ms // 1000),
+            b"figures": b"{" + figures,
+        }
+        if told.state in COUNTED:
+            fields |= moments(told, server_time_ms, say.words)
+        return document.head(gzip=gzip), document.body(fields, gzip=gzip)
+
+    def _tell(self, say: "Spoken", told: Told, target: str | None) -> Document:
         """The document with all that is told."""
-        to, again, target_json = _target(self._settings.room_query, told.target)
+        to, again, target_json = _target(self._settings.room_query, target)
         news = say.changes[told.change] or (say.scarce if told.is_scarce else b"")
         fields = {
             b"no_ahead": b"" if told.has_ahead else HIDDEN,
@@ -209,36 +252,16 @@ class Pages:
             fields |= NO_MOMENT
         return self._document(told.view, say.words.language).filled(fields)
 
-    def _own(self, facts: PageFacts, say: "Spoken") -> dict[bytes, bytes]:
-        """What is this visitor's own, and this moment's."""
-        position = say.number(facts.position)
-        length = len(position.decode())
-        high_s = facts.wait_high_s
-        fields = {
-            b"position": position,
-            b"size": b"9" if length > 6 else b"6" if length > 4 else b"4",
-            b"wait": say.unknown if high_s is None else say.wait(*wait_steps(facts.wait_low_s or 0, high_s)),
-            b"ahead": say.number(facts.ahead),
-            b"waiting": say.number(facts.waiting),
-            b"refresh": b"%d" % self._refresh(facts),
-            b"server_time": iso_time(facts.server_time_ms),
-            b"clock": say.clock(facts.server_time_ms // 1000),
-            b"figures": b"{" + own_members(facts),
-        }
-        if facts.state in COUNTED:
-            fields |= moments(facts, say.words)
-        return fields
-
-    def _refresh(self, facts: PageFacts) -> int:
+    def _refresh(self, state: str, wait_s: tuple[float, float] | None) -> int:
         """Seconds until a page without a script asks anew: sooner where the turn may be near."""
-        longest_s = self._refresh_s.get(facts.state, 0)
-        if facts.state != "waiting" or facts.wait_high_s is None:
+        longest_s = self._refresh_s.get(state, 0)
+        if state != "waiting" or wait_s is None:
             return longest_s
-        return min(longest_s, max(RETRY_S, int(facts.wait_high_s) // 2))
+        return min(longest_s, max(RETRY_S, int(wait_s[1]) // 2))
 
 
-def retry_after(facts: PageFacts) -> tuple[bytes, bytes]:
-    return b"retry-after", b"%d" % max(1, round(facts.next_poll_s))
+def retry_after(next_poll_s: float) -> tuple[bytes, bytes]:
+    return b"retry-after", b"%d" % max(1, round(next_poll_s))
 
 
 def script_of(templates: Templates, *, drawn: bool = False) -> Markup:
@@ -248,13 +271,13 @@ def script_of(templates: Templates, *, drawn: bool = False) -> Markup:
     return Markup(shrink_script(whole))  # noqa: S704 - from our own templates, never from a request
 
 
-def moments(facts: PageFacts, words: Words) -> Mapping[bytes, bytes]:
+def moments(told: Told, server_time_ms: int, words: Words) -> Mapping[bytes, bytes]:
     """What is counted down to, for a page without a script: how long from now, and when, in UTC."""
-    at = facts.lobby_at if facts.state == "before" and facts.lobby_at else facts.opens_at
-    if at is None or facts.state not in COUNTED:
+    at = told.lobby_at if told.state == "before" and told.lobby_at else told.opens_at
+    if at is None or told.state not in COUNTED:
         return NO_MOMENT
     then_s = datetime.fromisoformat(at).timestamp()
-    left_ms = max(0, int(then_s * 1000) - facts.server_time_ms)
+    left_ms = max(0, int(then_s * 1000) - server_time_ms)
     rough_ms = next((unit for unit in (3_600_000, 60_000) if left_ms > 2 * unit), 1000)
     remaining = words.duration(-(-left_ms // rough_ms) * rough_ms)
     return {b"remaining": _text(remaining), b"moment": _text(at), b"moment_text": _text(words.moment(then_s))}
