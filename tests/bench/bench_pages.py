@@ -1,6 +1,6 @@
 """How long one waiting page takes, and how large it is.
 
-Run: python tests/bench/bench_pages.py
+    python -m tests.bench.bench_pages
 
 `made anew` is what every answer would cost with a template rendered and compressed for it.
 """

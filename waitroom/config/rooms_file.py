@@ -63,6 +63,7 @@ def read_rooms_file(path: str, *, top: Sequence[str], room: Sequence[str]) -> Ro
 def read_table(
     where: str, table: Mapping[str, object], *, known: Sequence[str], elsewhere: Sequence[str], faults: list[str]
 ) -> dict[str, str]:
+    """The settings of one table, as text. What is wrong goes to `faults`, with `where` before it."""
     values = {}
     for key, value in table.items():
         if key in known:

@@ -120,6 +120,7 @@ def read_path(path: str, *, kind: str) -> tuple[str, int]:
 
 
 def read_options(query: str, *, kind: str, tls: bool) -> dict[str, str]:
+    """The options that the client is made with. Raises ValueError, in words that end a sentence."""
     options = dict(parse_qsl(query, keep_blank_values=True))
     known = {"db"} | LOGIN | (TLS if tls else set()) | (SENTINEL_LOGIN if kind == "sentinel" else set())
     if not set(options) <= known:

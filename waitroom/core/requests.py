@@ -22,6 +22,8 @@ FRAMES = frozenset((b"iframe", b"frame", b"embed", b"object"))
 
 
 class Kind(Enum):
+    """What a request is, as far as its line is concerned. The values stand in metrics and in the log."""
+
     DOCUMENT = "document"
     """A person opens a page: GET or HEAD, by fetch metadata, or without it by `Accept: text/html`."""
     FRAME = "frame"

@@ -115,6 +115,7 @@ def block_at(offset: int) -> tuple[int, int, int]:
 
 
 def decode(blob: bytes) -> Table:
+    """The table that `Table.encode` wrote."""
     line, _, body = blob.partition(b"\n")
     head: dict[str, Any] = json.loads(line)
     rings = {name: tuple(map(tuple, head[name])) for name in ("calls", "issues")}

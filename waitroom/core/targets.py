@@ -217,6 +217,7 @@ class Pattern:
         self.last = rest[-1] if rest else None
 
     def matches(self, path: bytes) -> bool:
+        """Whether the whole of `path`, one reading without its query, is of this pattern."""
         if self.last is None:
             return path == self.first
         position, end = len(self.first), len(path) - len(self.last)

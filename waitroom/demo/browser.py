@@ -169,6 +169,7 @@ def read_head(head: bytes) -> tuple[int, list[tuple[str, str]]]:
 
 
 async def read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """A chunked body (RFC 9112 §7.1) without its trailer. Raises ValueError for one too large or malformed."""
     body = bytearray()
     while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
         check_size(len(body) + size)

@@ -47,6 +47,8 @@ def slowed(share_busy: float) -> float:
 
 
 class Capacity:
+    """Workers, and a queue before them. `seed` makes the service times the same each time."""
+
     def __init__(self, limits: Limits, *, seed: int | None = None) -> None:
         self.limits = limits
         self.load = Load(limits.workers)

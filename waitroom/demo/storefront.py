@@ -34,6 +34,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Storefront:
+    """`app` is the shop. Orders are in memory alone, the last `ORDERS_KEPT` of them."""
+
     def __init__(self, limits: Limits, *, seed: int | None = None) -> None:
         self.capacity = Capacity(limits, seed=seed)
         self.orders: OrderedDict[str, Basket] = OrderedDict()

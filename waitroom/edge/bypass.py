@@ -12,6 +12,8 @@ from waitroom.edge.shop.headers import REWRITES
 
 
 class Bypasses:
+    """The networks and secret headers of one room's `WAITROOM_BYPASS`."""
+
     def __init__(self, bypass: Bypass) -> None:
         self._networks = bypass.networks
         self._secrets = {name.encode(): secret.get_secret_value().encode() for name, secret in bypass.headers}

@@ -18,6 +18,8 @@ PLACES = 10**15
 
 
 class Emergency:
+    """Of one line and one worker. It asks neither Redis nor anybody else."""
+
     def __init__(self, line: Line, desk: Desk) -> None:
         self._line = line
         self._desk = desk

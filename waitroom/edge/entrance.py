@@ -52,6 +52,8 @@ class Arrival:
 
 
 class Entrance:
+    """Of one line: what its gate and its routes do alike when somebody wants in."""
+
     def __init__(self, line: Line, desk: Desk) -> None:
         self.line = line
         self.desk = desk

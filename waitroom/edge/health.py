@@ -11,6 +11,8 @@ WITHOUT_SNAPSHOT_S = 10.0
 
 
 class Health:
+    """Of a worker, with all lines of its rooms."""
+
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = lines
         self._began = time.monotonic()

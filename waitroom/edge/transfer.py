@@ -41,6 +41,8 @@ SECRETIVE: Final[Header] = (b"referrer-policy", b"strict-origin")
 
 
 class Transfer:
+    """Puts `transfer` into the table of routes and answers it, for both devices."""
+
     def __init__(
         self,
         *,

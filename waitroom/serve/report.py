@@ -26,6 +26,8 @@ class Counting(Protocol):
 
 
 class Reporter:
+    """Looks at the loop four times a second while it is open, and writes every fourth time."""
+
     def __init__(self, app: Counting, server: EdgeServer, board: Board, row: int) -> None:
         """`row` is the first of the app's: each room has one."""
         self._app = app

@@ -15,6 +15,8 @@ RENEW_S = 2.0
 
 
 class Door:
+    """`claim` asks Redis for at most `MOST` claimants at once; its answers are in their order."""
+
     def __init__(self, claim: Callable[[list[Claimant]], Awaitable[Sequence[Claimed]]]) -> None:
         self._claim = claim
         self._standing: dict[Claimant, list[asyncio.Future[Claimed]]] = {}

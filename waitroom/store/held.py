@@ -16,6 +16,8 @@ MOST_OF_ONE = 8
 
 
 class HeldPolls:
+    """Of one line and one worker: at most `most` at once, and eight of one place."""
+
     def __init__(self, most: int = MOST_HELD) -> None:
         self._by_place: dict[int, list[asyncio.Future[None]]] = {}
         self._farthest: list[int] = []

@@ -19,6 +19,8 @@ class Parcel(NamedTuple):
 
 
 class Outbox:
+    """Of one worker: filled by its requests, emptied by its loop."""
+
     def __init__(self) -> None:
         self.beats = Beats()
         self._renewals: dict[tuple[str, int], int] = {}

@@ -127,6 +127,7 @@ async def read_log(room: Room, count: int) -> list[dict[str, str]]:
 
 
 def invited_facts(found: Overview, invited: Overview) -> dict[str, Any]:
+    """What `status --json` says of the line of the invited; `found` is the room's own."""
     split = read_split(found.state.fields, found.state.limits)
     return {
         "share": split.part if split is not None else 0,

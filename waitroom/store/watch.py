@@ -11,6 +11,8 @@ KEPT_S = 10.0
 
 
 class Watch:
+    """Of one room; `name` as in `overview`."""
+
     def __init__(self, room: Room, name: str = "") -> None:
         self._room, self._name = room, name
         self._found: Overview | None = None

@@ -35,6 +35,8 @@ from typing import Final, Literal, NamedTuple
 
 
 class Outcome(StrEnum):
+    """What is known of an order, as the first table says."""
+
     UNDER_WAY = "under_way"
     CONFIRMED = "confirmed"
     ANSWERED = "answered"

@@ -92,6 +92,7 @@ def read_body(body: bytes, content_type: str, ignored: Ignored) -> Body:
 
 
 def read_form(body: bytes, ignored: Ignored) -> Body | None:
+    """A urlencoded form (WHATWG URL §5.1); None for one of more than `MOST_FIELDS` fields."""
     pieces = body.split(b"&", MOST_FIELDS)
     if len(pieces) > MOST_FIELDS:
         return None

@@ -188,6 +188,7 @@ def check_routes(text: str) -> str:
 
 
 def read_route(words: Sequence[str]) -> tuple[Route | None, list[str]]:
+    """One route from its words, or None, and everything that is wrong with it."""
     method, path = words[0], words[1] if len(words) > 1 else ""
     faults = []
     if method not in METHODS:

@@ -20,6 +20,8 @@ from waitroom.store.attempts import Attempts
 
 
 class OrderRoutes:
+    """Puts `orders` into the table of routes and answers it."""
+
     def __init__(
         self, *, desk: Desk, routes: Routes, pages: OrderPages, problems: Problems, attempts: Attempts
     ) -> None:
