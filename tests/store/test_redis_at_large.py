@@ -155,6 +155,7 @@ PASSWORD = "p@ss/w:rd?"
 """Has what has to be written as %xx in a URL."""
 
 
+@pytest.mark.timed  # each call has a limit of its own
 @pytest.mark.parametrize(
     ("url", "database"),
     [
@@ -191,6 +192,7 @@ async def test_everything_works_at_each_kind_of_address_and_in_its_database_only
     assert "wrong@" not in str(refused.value)
 
 
+@pytest.mark.timed  # each call has a limit of its own
 async def test_a_gateway_at_a_redis_with_a_password_and_a_database_says_where_and_not_the_password() -> None:
     with servers() as start:
         server = start("--requirepass", PASSWORD)
@@ -217,6 +219,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.mark.timed  # each call has a limit of its own
 async def test_tls_with_an_authority_of_ones_own_and_a_certificate_of_the_clients(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
