@@ -6,7 +6,7 @@ answers     one feed of the shop's bytes and the same bytes in random pieces mus
             reader finds an answer too, the same one; and what goes on to the client is HTTP to the strict reader
 requests    through the server's edge and the table of headers: in pieces or not, the same requests; what the shop
             would be sent is read by three parsers as one request with the same body
-targets     judged without a crash, twice the same, as the shop receives it, and safely for eleven kinds of shops
+targets     judged without a crash, twice the same, as the shop receives it, and safely for thirteen kinds of shops
 """
 
 import argparse
