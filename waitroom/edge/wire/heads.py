@@ -1,7 +1,7 @@
 """Reading a request's head: what is bounded, refused and kept.
 
 llhttp refuses by itself what smuggling is made of: a length with a transfer coding, two lengths, folded
-lines, bare LF and CR, blanks before the colon, control bytes (tests/edge/test_server.py shows it does). Here is
+lines, bare LF and CR, blanks before the colon, control bytes (tests/edge/wire shows it does). Here is
 what it lets through: trailer fields among the headers, a missing or second Host, one that names no host, other
 codings than chunked, several of them, other versions than 1.0 and 1.1, CONNECT and TRACE, heads of any size.
 """
