@@ -36,6 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OTHER_SECRET = "another-secret-of-someone-else-0123456789"
 PROBE = "the-secret-of-the-probe-0123456789abcdef"
+NEXT_PROBE = PROBE[::-1]
 VISITOR = "0123456789abcdef0123456789abcdef"
 STATE = "waitroom:{shop}:state"
 
@@ -118,7 +119,7 @@ def two_redis() -> Iterator[tuple[RedisServer, RedisServer]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def closed(shop: Shop, two_redis: tuple[RedisServer, RedisServer]) -> AsyncIterator[Scene]:
     redis = two_redis[0]
-    bypass = f"/free/*,10.9.0.0/16,header:X-Probe={PROBE}"
+    bypass = f"/free/*,10.9.0.0/16,header:X-Probe={PROBE},header:X-Probe={NEXT_PROBE}"
     settings = {"rate": "1/h", "burst": "1", "bypass": bypass, "trusted_proxies": "127.0.0.1/32"}
     async with running_gateway(shop, redis.url, **settings) as gateway:
         scene = Scene(shop, gateway, redis, "", Tokens("shop", [SECRET]))
@@ -446,6 +447,7 @@ async def test_what_the_operator_lets_through_reaches_the_shop_without_a_pass_or
         "path": ("/free/a", ()),
         "address": ("/", (("x-forwarded-for", "10.9.8.7"),)),
         "header": ("/", (("x-probe", PROBE),)),
+        "header with the secret that replaces it": ("/", (("x-probe", NEXT_PROBE),)),
         "header elsewhere": ("/free/a", (("x-probe", PROBE),)),
     }
     cookie = ("cookie", f"a=b; waitroom_shop_ticket={closed.ticket(30)}; c=d; waitroom_other=e")
