@@ -131,7 +131,7 @@ class Purpose:
 
     def sign(self, *fields: str | int) -> str:
         """Raises ValueError for fields that could not be read back."""
-        text = ".".join([str(field) for field in fields])
+        text = ".".join(map(str, fields))
         token = self._mac.sign(b"%b.%b" % (self._start, text.encode()))
         if len(token) > LONGEST_TOKEN or self._token.fullmatch(token) is None:
             raise ValueError(f"a token cannot carry {text!r}")

@@ -171,7 +171,7 @@ class Status:
                 shared.snapshot.place_of(ticket.number), self.line.settings.turn_held
             )
             return turn if state == "held" else turn._replace(kept_until_ms=until_ms)
-        line = self._in_line(shared, ticket, shown, first=first)
+        line = self._in_line(shared, ticket, shown, self.line.now_ms(), first=first)
         low_s, high_s = line.wait_s or (None, None)
         return PageFacts(
             state=shared.state,
@@ -194,12 +194,13 @@ class Status:
 
     def in_line(self, visitor: Visitor) -> InLine | None:
         """`facts` for the first page of somebody who waits and has a place; None for anybody else."""
-        ticket, shared = visitor.ticket, self._now()
+        now_ms = self.line.now_ms()
+        ticket, shared = visitor.ticket, self._now(now_ms)
         if ticket is None or shared is None or shared.is_placeless or visitor.holds is not Holds.WAITING:
             return None
-        return self._in_line(shared, ticket, None, first=True)
+        return self._in_line(shared, ticket, None, now_ms, first=True)
 
-    def _in_line(self, shared: Shared, ticket: Ticket, shown: int | None, *, first: bool) -> InLine:
+    def _in_line(self, shared: Shared, ticket: Ticket, shown: int | None, now_ms: float, *, first: bool) -> InLine:
         number, told = ticket.number, shared.told
         place = shared.snapshot.place_of(number)
         ahead, wait, poll_s, hold_s = self._figures(shared, number, place, shown)
@@ -212,7 +213,7 @@ class Status:
             told = told._replace(is_scarce=is_scarce, change=change)
         return InLine(
             told,
-            int(self.line.now_ms()),
+            int(now_ms),
             number,
             ahead,
             shared.waiting if shared.waiting > ahead else ahead + 1,

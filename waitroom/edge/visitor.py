@@ -56,6 +56,8 @@ class Desk:
         the gate holds the request until then.
         """
         ticket, pass_, by_header = self.carried(headers, secure=secure, now_ms=now_ms)
+        if ticket is None and pass_ is None:
+            return Visitor(Holds.NOTHING, None, None, secure, by_header)
         held = pass_ if isinstance(pass_, Pass) else None
         if held is not None and self.ended.has(held.generation, held.place):
             held = None
