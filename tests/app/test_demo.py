@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from starlette.requests import Request
 
+from tests.support import Story, wait_in_line
 from waitroom.demo.browser import Answer, Browser, NoAnswer
 from waitroom.demo.capacity import Limits
 from waitroom.demo.crowd import Crowd, Pace
@@ -422,16 +423,22 @@ def test_the_demo_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) 
 @needs_proc
 @pytest.mark.timed
 def test_the_whole_demo_lets_a_crowd_in_and_ends_without_a_trace(tmp_path: Path) -> None:
-    with start_demo(tmp_path, rate="10/s", crowd=12) as running:
+    """Somebody who opens the address that is printed sees a position fall, and is let in behind the crowd."""
+    with start_demo(tmp_path, rate="4/s", crowd=30) as running:
         lines = read_until(running, r"^live waiting [1-9]\d* · let in [1-9]\d*/min · inside [1-9]")
         parts = descendants(running.pid)
         [address] = re.findall(r"Open +(http://\S+)", "".join(lines))
-        waiting = asyncio.run(open_once(address))
+        person = asyncio.run(wait_once(address))
 
         running.send_signal(signal.SIGINT)
 
         status = running.wait(15)
-    assert waiting.status == 503
+    print(f"positions {person.positions}, {(person.inside_at or 0) - person.joined_at:.0f} s")
+    assert person.inside_at
+    assert person.positions[0] > person.positions[-1]
+    assert person.positions == sorted(person.positions, reverse=True)
+    assert person.answer is not None
+    assert person.answer.status == 200
     assert status == 0
     assert len(parts) >= 5  # shop, gateway, its worker, its Redis, crowd
     assert_all_end(parts)
@@ -475,9 +482,9 @@ def test_the_whole_demo_ends_when_it_is_killed(tmp_path: Path) -> None:
     assert_all_end(parts)
 
 
-async def open_once(address: str) -> Answer:
+async def wait_once(address: str) -> Story:
     async with browsing(address) as browser:
-        return await browser.open("/")
+        return await wait_in_line(browser)
 
 
 def assert_all_end(pids: set[int]) -> None:
