@@ -21,6 +21,7 @@ ALIKE = {"waiting-slower", "waiting-message", "waiting-without-scripts", "no-coo
 EDGE = "element => getComputedStyle(element).borderTopStyle"
 INK = "element => getComputedStyle(element).color"
 COLOUR = "element => getComputedStyle(element).backgroundColor"
+MOVING = "getComputedStyle(document.querySelector('.busy'), '::after').backgroundColor"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -83,13 +84,15 @@ async def test_with_the_systems_own_colours_parts_have_edges_and_what_moves_is_s
         await Stage().show(page, SCENES["waiting"])
         edges = {each: await page.eval_on_selector(each, EDGE) for each in (".part", "#bell")}
         fill, ground = [await page.eval_on_selector(each, COLOUR) for each in ("#progress", "#track")]
+        await Stage().show(page, SCENES["called"])
+        moving = await page.evaluate(MOVING)
         await Stage().show(page, SCENES["orders"])
         edges[".order"] = await page.eval_on_selector(".order", EDGE)
         await Stage().show(page, SCENES["transfer-take"])
         edges |= {each: await page.eval_on_selector(each, EDGE) for each in (".say", ".button", ".box")}
 
     assert edges == dict.fromkeys(edges, "solid")
-    assert fill != ground
+    assert moving == fill != ground
 
 
 async def test_on_paper_stands_the_place_and_nothing_to_press() -> None:
