@@ -366,15 +366,15 @@ TABLE = [
     Rule(
         "seats of before stay counted",
         ADMISSION,
-        "  if now_ms < r.ghosts_until then taken = taken + r.ghosts end\n",
-        "",
+        "redis.call('ZCARD', active) + ghost_seats(ghosts)",
+        "redis.call('ZCARD', active)",
         RULES + "test_a_lost_redis_does_not_overfill_the_room",
     ),
     Rule(
         "no seat is given before all have put theirs back",
         ADMISSION,
-        "now_ms - r.gap < 1000 then return 0",
-        "false then return 0",
+        "  if is_unsettled(r) then return 0 end\n",
+        "",
         AFTER + "test_no_seat_is_given_before_every_worker_could_put_its_own_back",
     ),
     Rule(
