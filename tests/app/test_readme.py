@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 from waitroom.cli import app
 from waitroom.config import Variable, variables
 from waitroom.core.meter import Limits, Meter, grant, grantable
+from waitroom.core.settings import Settings
+from waitroom.edge.facts import PageFacts
+from waitroom.edge.pages.waiting import Pages
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
@@ -118,3 +121,25 @@ def test_the_simulated_sale_is_what_the_command_prints() -> None:
     assert said[1].strip() == documented[1]
     for line in documented[3:12]:
         assert line[:14] in [actual[:14] for actual in said], line
+
+
+@pytest.mark.parametrize(("which", "sale"), [(0, {}), (1, {"opens_at": "2030-01-01T12:00:00Z"})])
+def test_the_page_is_as_small_as_stated(which: int, sale: dict[str, str]) -> None:
+    told = re.findall(r"^\| the page in English, compressed.*\| ([\d.]+) · ([\d.]+) KB \|$", README, re.MULTILINE)[0]
+    pages = Pages(Settings.model_validate({"origin": "http://127.0.0.1:9", **sale}))
+    facts = PageFacts(
+        state="waiting",
+        number=4711,
+        position=1204,
+        ahead=1203,
+        waiting=5310,
+        rate_per_min=120.0,
+        wait_low_s=560.0,
+        wait_high_s=700.0,
+        server_time_ms=0,
+        target="/phones",
+    )
+
+    size_bytes = len(pages.waiting(facts, gzip=True)[1])
+
+    assert abs(size_bytes / 1000 - float(told[which])) < 0.2
