@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.core.test_draw_record import CHANGED, DRAWN
+from tests.core.sale.test_draw_record import CHANGED, DRAWN
 from waitroom.cli import app
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -411,7 +411,7 @@ TABLE = [
         "core/sale/draw.py",
         "ROUNDS, ROUNDS_OF_FEW = 12, 48",
         "ROUNDS, ROUNDS_OF_FEW = 8, 8",
-        "tests/core/test_draw.py::test_two_people_may_get_any_two_places",
+        "tests/core/sale/test_draw.py::test_two_people_may_get_any_two_places",
     ),
     Rule(
         "the opening waits for the lead, also where the draw came late",

@@ -11,7 +11,7 @@ To add a sentence:
      in Python          N_("Try again") marks it, `language.say(text)` translates it where the language is known
 2. pybabel extract --sort-output -F pyproject.toml --ignore-dirs '.*' -o /tmp/waitroom.pot --no-location -w 120 .
    pybabel update -N -D waitroom -i /tmp/waitroom.pot -d templates/locales -w 120 --ignore-obsolete
-3. Write the translations into the catalogues. tests/edge/test_languages.py says what is missing.
+3. Write the translations into the catalogues. tests/edge/pages/test_languages.py says what is missing.
 
 A name or a message of the operator's may be written in any direction: in HTML it stands inside `<bdi>`.
 """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from waitroom.core.sale.draw import Lobby, Places, commitment_of, key_of, make_seed, packed, permute
 
-PAGE = (Path(__file__).parents[2] / "deploy" / "draw.md").read_text()
+PAGE = (Path(__file__).parents[3] / "deploy" / "draw.md").read_text()
 ONE_IN_A_MILLION = 4.753
 """Standard deviations that a normal figure exceeds once in a million times."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from waitroom.core.orders.attempt import Outcome, Verdict
 from waitroom.core.orders.routes import MOST_ROUTES, Order, Route, read_routes
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 WRITTEN = [(CHECKOUT / page).read_text() for page in ("README.md", "deploy/orders.md")]
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 JSON = (b"content-type", b"application/json")

@@ -16,8 +16,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
 from tests.app.test_package import CHECKOUT
-from tests.edge.test_pages import FIRST_ROUND_TRIP_BYTES, HOSTILE, SETTINGS, Reader, facts
-from tests.edge.test_problems import FACTS
+from tests.edge.pages.test_problems import FACTS
+from tests.edge.pages.test_waiting import FIRST_ROUND_TRIP_BYTES, HOSTILE, SETTINGS, Reader, facts
 from waitroom.core.errors import OriginFailure
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings

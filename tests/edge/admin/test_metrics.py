@@ -17,7 +17,7 @@ from waitroom.edge.admin.condition import STALE_S, condition_of
 from waitroom.edge.admin.metrics import MOST_FINDINGS, Exported, RoomFigures, exposition
 from waitroom.store.overview import Overview
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 
 def report(age_s: float | None = 0.5, **gauges: int) -> Report:
