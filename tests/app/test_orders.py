@@ -14,7 +14,7 @@ from tests.app.till import LARGE_BYTES
 from waitroom.core.orders.attempt import Outcome
 from waitroom.demo.browser import Answer
 from waitroom.edge.orders import placing
-from waitroom.edge.orders.exchange import MOST_OF_ONE
+from waitroom.edge.orders.exchange import UNDER_WAY_OF_ONE
 
 OUTCOMES = {
     "well": Outcome.CONFIRMED,
@@ -465,7 +465,7 @@ async def test_one_visitors_slow_bodies_leave_everybody_else_protected() -> None
         await asyncio.sleep(0.5)
 
         answers = [await ann.order("1"), await ann.order("1")]
-        too_many = len(slow) - placing.MOST_OF_ONE - MOST_OF_ONE
+        too_many = len(slow) - placing.HELD_OF_ONE - UNDER_WAY_OF_ONE
         async with asyncio.timeout(15):
             first = [(await each).status for each in islice(asyncio.as_completed(slow), too_many + 1)]
         for task in slow:
@@ -480,12 +480,12 @@ async def test_one_visitors_slow_bodies_leave_everybody_else_protected() -> None
 
 async def test_one_visitors_orders_leave_connections_to_everybody_else() -> None:
     """Each goes on without its client: a thousand, sent and left, kept all connections to the shop."""
-    async with running_place(origin_connections=str(MOST_OF_ONE + 2)) as place:
+    async with running_place(origin_connections=str(UNDER_WAY_OF_ONE + 2)) as place:
         eve, ann = await place.shopper(), await place.shopper()
         place.till.gate.clear()
-        await asyncio.gather(*(eve.order(f"e{number}", leaves=True) for number in range(2 * MOST_OF_ONE)))
+        await asyncio.gather(*(eve.order(f"e{number}", leaves=True) for number in range(2 * UNDER_WAY_OF_ONE)))
         async with asyncio.timeout(10):
-            while place.till.seen.total() < MOST_OF_ONE:
+            while place.till.seen.total() < UNDER_WAY_OF_ONE:
                 await asyncio.sleep(0.02)
 
         refused = await eve.order("more")
@@ -498,7 +498,7 @@ async def test_one_visitors_orders_leave_connections_to_everybody_else() -> None
 
         assert (refused.status, b"did not reach the shop" in refused.body) == (503, True)
         assert (ordered.status, later.status) == (303, 303)
-        assert place.till.seen.total() == MOST_OF_ONE + 2
+        assert place.till.seen.total() == UNDER_WAY_OF_ONE + 2
 
 
 async def test_what_is_no_order_passes_whole_and_unnoted() -> None:

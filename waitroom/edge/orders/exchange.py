@@ -33,7 +33,7 @@ WAITING: Final = 8
 KEPT_S: Final = 120.0
 KEPT_BYTES: Final = 16 * 1024 * 1024
 LONGEST_LOCATION: Final = 1_000
-MOST_OF_ONE: Final = 32
+UNDER_WAY_OF_ONE: Final = 32
 """So many orders of one visitor are under way at a worker: each goes on without its client, and holds a connection."""
 
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
@@ -107,7 +107,7 @@ class Exchanges:
     @contextmanager
     def one_more_of(self, visitor: str) -> Iterator[None]:
         """Counts an order from its beginning to its end. Raises OriginFailure for one more than a visitor may have."""
-        if self._of_visitor[visitor] >= MOST_OF_ONE:
+        if self._of_visitor[visitor] >= UNDER_WAY_OF_ONE:
             raise OriginFailure("busy", "too many orders of one visitor")
         self._of_visitor[visitor] += 1
         try:

@@ -56,7 +56,7 @@ UPLOAD_S: Final = 900.0
 """So long an order may take whose body is too large to be read before."""
 HELD_BYTES: Final = 64 * 1024 * 1024
 """Bodies held at once, per worker; beyond that orders are sent on like those that are too large."""
-MOST_OF_ONE: Final = 4
+HELD_OF_ONE: Final = 4
 """Of these so many of the longest for one visitor: nobody takes the others' protection by sending slowly."""
 ROUNDS: Final = 6
 """A repeat that meets something new each time it looks is told that the order is under way."""
@@ -276,7 +276,7 @@ class Orders:
 
     def _has_room(self, visitor: str, size: int) -> bool:
         of_visitor = self._held_of[visitor] + size
-        return self._held_bytes + size <= HELD_BYTES and of_visitor <= MOST_OF_ONE * self.settings.order_body_max
+        return self._held_bytes + size <= HELD_BYTES and of_visitor <= HELD_OF_ONE * self.settings.order_body_max
 
     @contextmanager
     def _holding(self, visitor: str, size: int) -> Iterator[None]:
