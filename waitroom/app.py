@@ -38,7 +38,7 @@ from waitroom.edge.transfer import Transfer
 from waitroom.edge.visitor import Desk
 from waitroom.store.attempts import Attempts
 from waitroom.store.invited_line import InvitedLine
-from waitroom.store.invites import INVITED
+from waitroom.store.keys import INVITED
 from waitroom.store.line import Line
 from waitroom.store.orders import OrderBook
 from waitroom.store.room import Room

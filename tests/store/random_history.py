@@ -22,11 +22,22 @@ from waitroom.core.settings import Settings
 from waitroom.core.table import EMPTY
 from waitroom.store.holder import Holder
 from waitroom.store.outbox import Outbox
-from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Renewal
+from waitroom.store.replies import (
+    AdoptNeeded,
+    Claimant,
+    Claimed,
+    Entry,
+    GenerationGone,
+    Newcomer,
+    PhaseDue,
+    Renewal,
+    Unsettled,
+)
 from waitroom.store.sale import latch
 
 STEP_S = 0.25
 LEASE_S = 2.0
+SETTLED_S = 2.0
 CALM_S = 60.0
 HOUR_S = 3600.0
 SEAT_MS = 33_000
@@ -454,7 +465,7 @@ class World:
     async def put_in_force(self, limits: Limits) -> None:
         try:
             await self.room.room.configure(write_limits(limits), by="test")
-        except AdoptNeeded:
+        except (AdoptNeeded, Unsettled):
             return
         await self.read_limits()
 
@@ -532,7 +543,7 @@ class World:
         snapshot = self.any_worker().snapshot
         if snapshot is None or self.is_away:
             return
-        with suppress(AdoptNeeded, GenerationGone):
+        with suppress(AdoptNeeded, GenerationGone, Unsettled):
             await self.room.room.reset(snapshot.state, by="test", keep_ms=600_000)
 
     def still_waiting(self) -> list[past.Place]:
@@ -548,7 +559,8 @@ class World:
             worker.stalled_until_s = 0.0
         while not all(worker.snapshot for worker in self.workers):
             await self.step()
-        await self.step()
+        for _ in range(round(SETTLED_S / STEP_S)):
+            await self.step()
         await self.put_in_force(Limits(20, 20))
 
 

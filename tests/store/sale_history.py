@@ -13,7 +13,7 @@ from waitroom.core.model import read_state
 from waitroom.core.sale.changes import Refused, plan_sale
 from waitroom.core.sale.schedule import GATHERING, Sale, Schedule, write_new_sale
 from waitroom.core.times import iso_utc
-from waitroom.store.replies import AdoptNeeded, GenerationGone
+from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
 from waitroom.store.sale import Moved, change_sale
 
 SALE_MISHAPS = {**MISHAPS, "plan": 3, "close": 1.5, "extend": 1.5, "sell_out": 1, "restock": 1.5}
@@ -69,7 +69,7 @@ class SaleWorld(World):
         try:
             planned = plan_sale(sale, dict(words), now_ms=now_ms, waiting=0)
             await change_sale(self.room.room, planned.fields, by="test", phase=sale.latched or "")
-        except (AdoptNeeded, GenerationGone, Moved, Refused) as refusal:
+        except (AdoptNeeded, GenerationGone, Moved, Refused, Unsettled) as refusal:
             return f"refused: {refusal}"
         return " ".join("=".join(word) for word in words)
 

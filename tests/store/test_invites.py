@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from tests.store.room_support import START_S, TestRoom, room_in
 from waitroom.core.invites import Invite
 from waitroom.core.meter import Limits
-from waitroom.store.invites import INVITED, Redeemed, invited_of, note_batch, redeem, revoke
+from waitroom.store.invites import Redeemed, invited_of, note_batch, redeem, revoke
+from waitroom.store.keys import INVITED
 from waitroom.store.memory import Memory
 from waitroom.store.replies import Claimant, Renewal
 

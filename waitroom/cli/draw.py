@@ -6,7 +6,7 @@ from waitroom.core.sale.draw_state import Draw
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_ms
 from waitroom.store.drawing import Entered, enter_note
-from waitroom.store.operating import look
+from waitroom.store.operating import look, settled
 from waitroom.store.room import Room
 
 REFUSED: dict[Entered, str] = {
@@ -38,7 +38,7 @@ def give_note(settings: Settings, note: str) -> None:
 
     async def give(room: Room) -> None:
         found = await look(room, settings.room)
-        said = await enter_note(room, found.state, note, by=operator())
+        said = await settled(lambda: enter_note(room, found.state, note, by=operator()))
         if said in REFUSED:
             fail(REFUSED[said])
         say("This note is there already." if said == "known" else "Done: the places follow from it.")

@@ -10,6 +10,9 @@ from waitroom.core.sale.draw_state import Draw, read_draw
 from waitroom.core.sale.schedule import LEARN_MS, NO_SALE, Sale, read_sale
 from waitroom.core.table import EMPTY, Table
 
+UNSETTLED_MS = 2_000
+"""So long after an adoption the last worker may come that adds to it: as late as a circuit lets it (and _room.lua)."""
+
 Standing = Literal["waiting", "called", "lapsed"]
 Space = Literal["n", "p"]
 """What the line is counted in: places, but for a lobby before its draw, where there are only numbers."""
@@ -147,6 +150,11 @@ class Snapshot:
     table: Table = EMPTY
     ended: tuple[bytes, ...] = ()
     places: Places | None = None
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Right after an adoption: a worker may remember more than Redis has."""
+        return 0 <= self.now_ms - int(self.state.fields.get("adopted", 0)) < UNSETTLED_MS
 
     @property
     def now_us(self) -> float:

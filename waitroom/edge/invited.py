@@ -29,7 +29,7 @@ from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_fields, read_form, see_other
 from waitroom.store.invites import redeem
-from waitroom.store.replies import AdoptNeeded, Entry, Newcomer
+from waitroom.store.replies import AdoptNeeded, Entry, Newcomer, PhaseDue
 
 COOKIE: Final = b"invited"
 """The end of the name of the cookie that holds a ticket of the line of the invited."""
@@ -146,7 +146,7 @@ class TwoLines(Gate):
         now_ms = int(line.now_ms())
         try:
             given = await redeem(line.room, invite, ticket.visitor, held=held, memory=line.memory)
-        except (StoreUnavailable, AdoptNeeded):
+        except (StoreUnavailable, AdoptNeeded, PhaseDue):
             await request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
             return
         match given:

@@ -15,6 +15,8 @@ from waitroom.core.settings import Settings
 from waitroom.store.line import Line
 from waitroom.store.room import Room
 
+FRESH_US = 10e6
+
 log = structlog.get_logger()
 
 
@@ -36,8 +38,13 @@ class InvitedLine(Line):
         self.first = first
 
     def first_fields(self) -> dict[str, str]:
-        """On hold until the first line is known: an operator may have changed its limits."""
-        return write_limits(replace(self.limits, hold=True))
+        """On hold until the first line is known: an operator may have changed its limits. Beside one that was there
+        before it, without credit: what the room may admit at once may have come in by that one a moment ago.
+        """
+        limits, first = replace(self.limits, hold=True), self.first.snapshot
+        if first is None or first.now_us < FRESH_US:
+            return write_limits(limits)
+        return {**write_limits(limits), "next_at": f"{1e6 + limits.burst * limits.spacing_us:.3f}"}
 
     async def _apply_environment(self) -> None:
         """The environment's limits are the first line's matter."""
@@ -52,7 +59,7 @@ class InvitedLine(Line):
         first. So what was seen of it *after* this one was looked at is the newer word, and never an older one.
         """
         first, mine = self.first.snapshot, self.snapshot
-        if first is None or mine is None or first.now_ms <= mine.now_ms:
+        if first is None or mine is None or first.now_ms <= mine.now_ms or mine.is_unsettled:
             return
         wanted = limits_of_invited(first.state.fields, first.state.limits, self.first.phase())
         if (wanted, first.state.message) != (mine.state.limits, mine.state.message):

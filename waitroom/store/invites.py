@@ -11,13 +11,12 @@ from typing import Any, Final, Literal, NamedTuple, cast
 from waitroom.core.invites import Invite
 from waitroom.core.presence import chunk_of
 from waitroom.store.client import store_errors
+from waitroom.store.keys import INVITED
 from waitroom.store.memory import Memory
 from waitroom.store.replies import checked
 from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
-INVITED: Final = "invited"
-"""The line of people with an invite, as `Keys` names it."""
 DAY_MS: Final = 86_400_000
 
 Refusal = Literal["expired", "revoked", "used"]
@@ -40,7 +39,7 @@ async def redeem(
 ) -> Redeemed | Refusal:
     """One number for each visitor, at most `invite.uses` visitors, whoever asks at the same time. `held`: generation
     and number of the ticket that the visitor has of this line. What is given goes into `memory`. Raises
-    StoreUnavailable and AdoptNeeded.
+    StoreUnavailable, AdoptNeeded, and PhaseDue where the line begins anew first.
     """
     generation, number = held or ("none", 0)
     keys = [invited.keys.state, invited.keys.invite(invite.id), invited.keys.batch(invite.batch)]

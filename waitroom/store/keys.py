@@ -37,15 +37,19 @@ key                              type     what
 …:log                            stream   what operators did, and recoveries (at most about 1,000); never expires
 """
 
+INVITED = "invited"
+"""The line of people with an invite, as `Keys` names it."""
+
 
 class Keys:
     """Key names of one line of a room, the first one, or `invited` for those with an invite. Those that depend on a
     generation take it as an argument. What is the room's, and not one line's, has the same name in both: seats, passes
-    ended, orders, invites, the log.
+    ended, orders, invites, the log. `beside` is the state of the line of the invited.
     """
 
     __slots__ = (
         "active",
+        "beside",
         "ended",
         "findings",
         "ghosts",
@@ -62,6 +66,7 @@ class Keys:
     def __init__(self, room: str, line: str = "") -> None:
         self.of_room = of_room = f"waitroom:{{{room}}}:"
         self.prefix = prefix = f"{of_room}{line}:" if line else of_room
+        self.beside = f"{of_room}{INVITED}:state"
         self.active = of_room + "active"
         self.ended = of_room + "ended"
         self.ghosts = of_room + "ghosts"

@@ -17,9 +17,9 @@ import structlog
 from waitroom.core.commands import LONGEST_EXTENSION_MS
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import STORE_TIME, observe
-from waitroom.core.invites import SPLIT, fields_of, invited_part
+from waitroom.core.invites import SPLIT, fields_of, invited_part, limits_of_invited
 from waitroom.core.meter import Limits
-from waitroom.core.model import Snapshot
+from waitroom.core.model import Snapshot, read_limits, write_limits
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
 from waitroom.core.sale.schedule import NO_SALE, Phase
@@ -34,7 +34,7 @@ from waitroom.store.holder import Holder
 from waitroom.store.memory import Memory
 from waitroom.store.notices import Notices
 from waitroom.store.outbox import Outbox
-from waitroom.store.replies import AdoptNeeded, GenerationGone
+from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
 from waitroom.store.room import Room
 from waitroom.store.sale import Selling
 
@@ -224,6 +224,8 @@ class Line:
             await self._recover()
         except GenerationGone:
             await self._follow_reset()
+        except Unsettled:
+            pass  # another worker adopted meanwhile; the next round knows
         except StoreUnavailable as error:
             self._fail(error)
 
@@ -314,12 +316,16 @@ class Line:
         if hole == self._environment_hole:
             self._environment_applied = True
             return
+        if self.snapshot is not None and self.snapshot.is_unsettled:
+            return
         if self.snapshot is not None and not await self.selling.apply_environment(self.snapshot):
             return
         fields = self.first_fields()
         if self.snapshot is not None and self.snapshot.state.fields.get(SPLIT):
             fields = {SPLIT: "", **fields}
-        change = await self.room.configure(fields, by="environment", digest=",".join(fields.values()))
+        invited = write_limits(limits_of_invited(fields, read_limits(fields), self.phase()))
+        digest = ",".join(fields.values())
+        change = await self.room.configure(fields, by="environment", digest=digest, invited=invited)
         self._environment_hole = hole
         if change.applied and change.before != change.after:
             log.info("limits_changed", room=self.settings.room, by="environment")

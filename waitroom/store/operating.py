@@ -1,19 +1,26 @@
 """What operators do to a room: looked at first, said in sentences, then done; the same for commands and the API."""
 
-from contextlib import suppress
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from waitroom.core.changes import Misused, Situation, Wanted, effects, people
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.invites import fields_of, is_too_small, limits_of_invited, read_split
-from waitroom.core.model import State, write_limits
+from waitroom.core.model import State, read_limits, write_limits
 from waitroom.core.sale.changes import GOODS, plan_sale
 from waitroom.core.settings import Settings
 from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview
-from waitroom.store.replies import AdoptNeeded, GenerationGone
+from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
 from waitroom.store.room import Room
 from waitroom.store.sale import ANY, change_sale
+
+SETTLE_S = 0.25
+SETTLE_TRIES = 12
+
+Done = TypeVar("Done")
 
 NOTHING = "It is so already: nothing changes."
 
@@ -89,15 +96,23 @@ async def change(room: Room, plan: Plan, *, by: str) -> None:
     """
     if plan.sale:
         phase = (plan.state.sale.latched or "") if plan.sale.keys() - GOODS else ANY
-        await change_sale(room, plan.sale, by=by, generation=plan.state.generation, phase=phase)
+        generation, sale = plan.state.generation, plan.sale
+        await settled(lambda: change_sale(room, sale, by=by, generation=generation, phase=phase))
     if plan.fields:
-        done = await room.configure(plan.fields, by=by, generation=plan.state.generation)
-        if plan.found.invited is not None:
-            # In this order, which the workers count on who mend what is lost between the two (InvitedLine).
-            fields = {**plan.state.fields, **plan.fields}
-            wanted = limits_of_invited(fields, done.after, plan.state.sale.latched)
-            with suppress(AdoptNeeded):
-                await invited_of(room, plan.room).configure(write_limits(wanted), by=by)
+        fields = {**plan.state.fields, **plan.fields}
+        invited = write_limits(limits_of_invited(fields, read_limits(fields), plan.state.sale.latched))
+        generation = plan.state.generation
+        await settled(lambda: room.configure(plan.fields, by=by, generation=generation, invited=invited))
+
+
+async def settled(change: Callable[[], Awaitable[Done]]) -> Done:
+    """Right after a Redis was adopted a change waits for the workers that remember more, about two seconds."""
+    for _ in range(SETTLE_TRIES):
+        try:
+            return await change()
+        except Unsettled:
+            await asyncio.sleep(SETTLE_S)
+    return await change()
 
 
 async def plan_reset(room: Room, name: str) -> Plan:
@@ -114,9 +129,10 @@ async def plan_reset(room: Room, name: str) -> Plan:
 async def reset(room: Room, plan: Plan, settings: Settings, *, by: str) -> str:
     """Start a new run of the room; its generation. Raises like `change`."""
     keep_ms = settings.turn_held + settings.claim_repeat
-    generation = await room.reset(plan.state, by=by, keep_ms=keep_ms)
-    if plan.found.invited is not None:
-        await invited_of(room, settings.room).reset(plan.found.invited.state, by=by, keep_ms=keep_ms)
+    generation = await settled(lambda: room.reset(plan.state, by=by, keep_ms=keep_ms))
+    if (invited := plan.found.invited) is not None:
+        beside = invited_of(room, settings.room)
+        await settled(lambda: beside.reset(invited.state, by=by, keep_ms=keep_ms))
     return generation
 
 
@@ -125,7 +141,7 @@ def explain(error: WaitroomError, *, redis: str) -> str:
     match error:
         case StoreUnavailable():
             return f"The Redis at {redis} does not answer; `waitroom check` says why."
-        case AdoptNeeded():
+        case AdoptNeeded() | Unsettled():
             return "Redis has just restarted and no gateway has taken it over yet. Try again in a moment."
         case GenerationGone():
             return "The room was reset meanwhile; nothing was changed. Look at `waitroom status`, and try again."

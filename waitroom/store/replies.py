@@ -13,6 +13,10 @@ class AdoptNeeded(WaitroomError):
     """Redis has no room, or one that belongs to another server."""
 
 
+class Unsettled(WaitroomError):
+    """Redis was just adopted: what is changed now would be lost to a worker that remembers more. A moment later."""
+
+
 class PhaseDue(WaitroomError):
     """A change of the sale's phase has to be latched first (waitroom.store.sale)."""
 
@@ -92,6 +96,8 @@ def checked(reply: list[Any]) -> list[Any]:
             raise AdoptNeeded
         case b"generation":
             raise GenerationGone
+        case b"unsettled":
+            raise Unsettled
         case b"due":
             raise PhaseDue
         case b"ok":

@@ -279,10 +279,24 @@ class Room:
             args += (what, times)
         await self.run("note", [self.keys.state, key or self.keys.findings], args)
 
-    async def configure(self, fields: Mapping[str, str], *, by: str, digest: str = "", generation: str = "") -> Change:
-        """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force."""
-        args: list[Value] = [generation, by, digest, *flatten(fields)]
-        applied, *flat = checked(await self.run("configure", [self.keys.state, self.keys.log], args))
+    async def configure(
+        self,
+        fields: Mapping[str, str],
+        *,
+        by: str,
+        digest: str = "",
+        generation: str = "",
+        invited: Mapping[str, str] | None = None,
+    ) -> Change:
+        """Change limits (`write_limits`) and `message`, live; with a `digest` only if it is not the one in force. In
+        the same moment those of the line of the `invited`, if there is one. Raises Unsettled right after an adoption.
+        """
+        keys = [self.keys.state, self.keys.log]
+        args: list[Value] = [generation, by, digest, len(fields), *flatten(fields)]
+        if invited is not None:
+            keys.append(self.keys.beside)
+            args += flatten(invited)
+        applied, *flat = checked(await self.run("configure", keys, args))
         before = pairs(flat)
         after = before | dict(fields) if applied else before
         return Change(bool(applied), read_limits(before), read_limits(after), before["message"], after["message"])

@@ -21,9 +21,6 @@ from waitroom.store.room import Room
 from waitroom.store.scripts import Value
 
 ANY = "*"
-REMEMBERED_MS = 2_000
-"""So long after an adoption nothing of the shop's is told: a worker may remember more of the sale than Redis has, and
-what is newer there would make that count for nothing."""
 SHOP = "shop"
 """Who says so where the shop's own answers do."""
 
@@ -61,7 +58,7 @@ async def change_sale(
     (`''` is no sale). Whether anything was changed. Raises Moved, and what every verb may.
     """
     args: list[Value] = [generation, by, digest, phase, *flatten(fields)]
-    reply = await room.run("sale", [room.keys.state, room.keys.log], args)
+    reply = await room.run("sale", [room.keys.state, room.keys.log, room.keys.beside], args)
     if reply[0] == b"moved":
         raise Moved("The sale went on meanwhile; nothing was changed. Look at `waitroom status`, and try again.")
     (changed,) = checked(reply)
@@ -120,7 +117,7 @@ class Selling:
         if is_due:
             await self.latch()
         told = self._untold
-        if told and not 0 <= snapshot.now_ms - snapshot.state.gap_ms < REMEMBERED_MS:
+        if told and not snapshot.is_unsettled:
             self._untold = {}
             try:
                 await change_sale(self._room, told, by=SHOP)

@@ -40,7 +40,7 @@ end
 local function seats_free(r, active, ghosts)
   if r.max_active == 0 then return math.huge end
   local taken = seats_taken(active, ghosts)
-  if is_unsettled(r) then return 0 end
+  if is_recent(r.gap) then return 0 end
   return r.max_active - taken
 end
 

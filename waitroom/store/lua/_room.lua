@@ -16,7 +16,7 @@ end
 local function open_room(generation)
   local v = redis.call('HMGET', STATE, 'generation', 'server', 'created', 'issued', 'front', 'next_at', 'last', 'rate',
     'burst', 'unlimited', 'hold', 'max_active', 'lapsed', 'soon', 'released', 'soon_at', 'gap', 'phase', 'due',
-    'sold_out', 'closes_at')
+    'sold_out', 'closes_at', 'adopted')
   if not v[1] or v[2] ~= server_id() then return nil, {'adopt'} end
   if generation ~= '' and v[1] ~= generation then return nil, {'generation', v[1]} end
   local r = {generation = v[1], created = tonumber(v[3]), issued = tonumber(v[4]), front = tonumber(v[5]),
@@ -24,15 +24,15 @@ local function open_room(generation)
     unlimited = v[10] == '1', hold = v[11] == '1', max_active = tonumber(v[12]), lapsed = tonumber(v[13]),
     soon = tonumber(v[14]), released = tonumber(v[15]), soon_at = tonumber(v[16]), gap = tonumber(v[17]),
     phase = v[18] or '', due = tonumber(v[19] or 0), sold_out = v[20] == '1', closes = tonumber(v[21] or 0),
-    admitted = 0}
+    adopted = tonumber(v[22] or 0), admitted = 0}
   r.now = (CLOCK[1] - r.created) * 1e6 + CLOCK[2]
   r.spacing = 1e6 / r.rate
   return r
 end
 
--- In the two seconds after an adoption or a gap workers may be putting back what Redis lost: the last one comes as late
--- as that (circuit.py).
-local function is_unsettled(r) return now_ms >= r.gap and now_ms - r.gap < 2000 end
+-- For two seconds after an adoption, or a gap, workers may be putting back what Redis lost: the last one comes as late as
+-- that (circuit.py).
+local function is_recent(at_ms) return now_ms >= at_ms and now_ms - at_ms < 2000 end
 
 -- A change of phase is due: it is latched (phase.lua) before anybody is given anything.
 local function is_due(r) return r.due > 0 and now_ms >= r.due end

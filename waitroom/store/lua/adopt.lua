@@ -66,7 +66,7 @@ for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '
 end
 local spent = tonumber(kept.burst) * 1e6 / tonumber(kept.rate)
 redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above),
-  'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent), 'gap', whole(now_ms),
+  'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent), 'gap', whole(now_ms), 'adopted', whole(now_ms),
   'released', whole(now_ms))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
 return {'ok'}

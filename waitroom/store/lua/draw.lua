@@ -1,7 +1,7 @@
 -- Reveal the seed of a draw, or enter its note; each once, and only when it is fixed who takes part.
 -- KEYS  state, log
 -- ARGV  generation, field (draw_seed or draw_note), value, who
--- Reply ok, 'done' · 'known' (it is that already) · 'other' (there is another one) · 'early' (who takes part is not
+-- Reply 'unsettled' for a note right after an adoption; ok, 'done' · 'known' (it is that already) · 'other' (there is another one) · 'early' (who takes part is not
 --       fixed yet) · 'none' (no draw, or none whose note has a source) · 'late' (the sale went on)
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
@@ -9,6 +9,7 @@ local v = redis.call('HMGET', STATE, 'draw_commitment', 'draw_numbers', 'draw_so
 local is_note, source, seed, note = ARGV[2] == 'draw_note', v[3] or '', v[4] or '', v[5] or ''
 if (v[1] or '') == '' or is_note and source == '' then return {'ok', 'none'} end
 if v[2] == '' then return {'ok', 'early'} end
+if is_note and is_recent(r.adopted) then return {'unsettled'} end
 if v[6] ~= '' then return {'ok', v[6] == ARGV[3] and 'known' or 'other'} end
 if is_note and r.phase ~= 'drawn' then return {'ok', 'late'} end
 

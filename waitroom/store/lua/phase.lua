@@ -7,7 +7,13 @@
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 if not is_due(r) then return {'ok', r.phase} end
-if is_unsettled(r) then return {'wait'} end
+if is_recent(r.gap) then return {'wait'} end
+if redis.call('HGET', STATE, 'renew') == '1' then
+  -- The line of the invited, which has no phases of its own, as a sale was newly set.
+  if r.issued > 0 then new_generation(r, ARGV[2], ARGV[3]) end
+  redis.call('HSET', STATE, 'due', 0, 'renew', 0)
+  return {'ok', r.phase}
+end
 local v = redis.call('HMGET', STATE, 'opens_at', 'lobby_at', 'at_close', 'draw_lead', 'lobby_size', 'draw_known',
   'draw_commitment')
 local opens, lobby, stops, lead = tonumber(v[1]), tonumber(v[2]), v[3] == 'stop', tonumber(v[4])

@@ -2,9 +2,10 @@
 -- Whoever repeats gets the same number; a new one only after a reset, or if the turn lapsed without being taken.
 -- KEYS  state (of the invited), the invite, its batch, claimed bits of the chunk of the number that the visitor holds
 -- ARGV  generation, visitor, uses, expires (ms), serial, '<generation> <number>' that the visitor holds ('' = none)
--- Reply 'ok', generation, number · 'expired' · 'revoked' · 'used'
+-- Reply 'ok', generation, number · 'expired' · 'revoked' · 'used' · 'due' where the line begins anew first
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
+if is_due(r) then return {'due'} end
 local visitor, expires = ARGV[2], tonumber(ARGV[4])
 if now_ms >= expires then return {'expired'} end
 if redis.call('HEXISTS', KEYS[3], 'revoked') == 1 or redis.call('HEXISTS', KEYS[3], 'revoked:' .. ARGV[5]) == 1 then
