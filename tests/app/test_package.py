@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from waitroom.edge.pages.templates import templates_dir
+from waitroom.edge.pages.templates_path import templates_dir
 
 CHECKOUT = Path(__file__).parents[2]
 built_only_on_ci = pytest.mark.skipif(not os.environ.get("TEST_ALL"), reason="fetches the build tools: TEST_ALL=1")
@@ -60,7 +60,7 @@ def test_the_wheel_finds_its_templates_and_scripts_away_from_the_checkout(dist: 
     (wheel,) = dist.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "from waitroom.edge.pages.templates import templates_dir; from waitroom.store.scripts import script;"
+        "from waitroom.edge.pages.templates_path import templates_dir; from waitroom.store.scripts import script;"
         "print(templates_dir(), len(script('enter')[1]) > 100)"
     )
 
@@ -76,7 +76,7 @@ def test_an_editable_install_finds_the_templates_of_the_checkout(tmp_path: Path)
     python = str(tmp_path / "venv" / "bin" / "python")
     install = [python, "-m", "pip", "install", "-q", "--no-deps", "-e", str(CHECKOUT)]
     subprocess.run(install, check=True, capture_output=True, timeout=300)
-    code = "from waitroom.edge.pages.templates import templates_dir; print(templates_dir())"
+    code = "from waitroom.edge.pages.templates_path import templates_dir; print(templates_dir())"
 
     run = [python, "-c", code]
     said = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
-from waitroom.edge.pages.templates import Templates, templates_dir
+from waitroom.edge.pages.templates import Templates
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import JOINED, VISITOR, Pages
 
 ROUNDS = 5

@@ -11,7 +11,7 @@ from tests.browser.browser_support import ARGUMENTS, CHROMIUM
 from tests.support import need
 from waitroom.core.parse import LANGUAGES
 from waitroom.edge.pages.languages import Languages
-from waitroom.edge.pages.templates import templates_dir
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.words import Words
 
 LOADED = Languages(templates_dir() / "locales")

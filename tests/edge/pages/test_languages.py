@@ -24,7 +24,7 @@ from waitroom.core.settings import Settings
 from waitroom.edge.pages.languages import Language, Languages
 from waitroom.edge.pages.problem_texts import ORIGIN_TEXTS
 from waitroom.edge.pages.problems import Asked, Problems
-from waitroom.edge.pages.templates import templates_dir
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import Pages
 from waitroom.edge.pages.words import UNGROUPED_BELOW, Words
 

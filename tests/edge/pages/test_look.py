@@ -12,7 +12,7 @@ from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts
 from waitroom.edge.pages.brand import brand_of, logo_address
 from waitroom.edge.pages.look import ROUND_TRIP_BYTES, look_faults
-from waitroom.edge.pages.templates import templates_dir
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import Pages
 
 SVG = "<?xml version='1.0'?>\n<!-- by hand -->\n<svg viewBox='0 0 9 9'>\n  <path fill='#f00' d=\"M0 0h9v9z\"/>\n</svg>"

@@ -17,7 +17,8 @@ from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.pages.documents import STORED_LIMIT_BYTES, Document
 from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.templates import Templates, templates_dir
+from waitroom.edge.pages.templates import Templates
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import ENDS, PLACED, PLACELESS, REACH, Pages, accepts_gzip
 from waitroom.edge.pages.words import Words
 

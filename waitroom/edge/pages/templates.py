@@ -27,20 +27,9 @@ from waitroom.edge.pages.documents import Document, as_format
 
 VARIABLE = "WAITROOM_TEMPLATES"
 KINDS = (".html", ".css", ".js")
-PACKAGE = Path(__file__).resolve().parents[2]
 NOTHING_JOINED: Mapping[str, Sequence[str]] = {}
 NEEDED = {"waiting.html": ("json", "again"), "error.html": ("href", "action", "request_id")}
 """What a page cannot do without: `{{ visitor.… }}`. In the waiting page only where there is a ticket's card."""
-
-
-def templates_dir() -> Path:
-    """The folder that holds our page templates.
-
-    A wheel carries them as `waitroom/_templates`; in a checkout, also one installed with `pip install -e`, they stand
-    beside the package.
-    """
-    packed = PACKAGE / "_templates"
-    return packed if packed.is_dir() else PACKAGE.parent / "templates"
 
 
 class Recording(ChoiceLoader):

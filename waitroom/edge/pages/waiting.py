@@ -34,7 +34,8 @@ from waitroom.edge.pages.brand import brand_of
 from waitroom.edge.pages.documents import Document, Head, Headers
 from waitroom.edge.pages.languages import Language, Languages
 from waitroom.edge.pages.shrink import shrink_script, shrink_style
-from waitroom.edge.pages.templates import Templates, templates_dir
+from waitroom.edge.pages.templates import Templates
+from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.words import Words, wait_steps
 
 # What the page can show with the ticket's card, and without it (a ticket that could not be read; no store to ask).
