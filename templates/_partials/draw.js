@@ -44,7 +44,9 @@ shown.push(async () => {
       const seed = unhex(record.seed);
       const told = packed(record.version, record.room, record.generation, record.source, record.opened_at, seed);
       const kept = String(await sha256(told)) === String(unhex(noted));
-      put("fairly", at("fair").dataset[kept && facts.place === (await placeIn(record, seed)) ? "agrees" : "differs"]);
+      const agrees = kept && facts.place === (await placeIn(record, seed));
+      put("fairly", at("fair").dataset[agrees ? "agrees" : "differs"]);
+      at("fair").classList.toggle("lost", !agrees);
     } else put("fairly", at("fair").dataset.unchecked);
     at("fair").hidden = false;
   } catch (fault) {

@@ -13,6 +13,8 @@ from playwright.async_api import Page, Route
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.orders.attempt import Attempt, Outcome
+from waitroom.core.sale.draw import Lobby, Places, commitment_of
+from waitroom.core.sale.draw_record import Record
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.orders.pages import OrderPages
@@ -24,6 +26,7 @@ from waitroom.edge.pages.waiting import Pages
 SHOP = "https://shop.test"
 PATH = "/phones/kestrel-9"
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})
+LEAVING = "addEventListener('DOMContentLoaded', () => (document.querySelector('details').open = true))"
 HIDDEN = "Object.defineProperty(document, 'hidden', { get: () => true })"
 BLOCKED = "Object.defineProperty(navigator, 'cookieEnabled', { get: () => false })"
 FIRST_SEEN = "sessionStorage.setItem('waitroom:first:4711', '3100')"
@@ -39,6 +42,22 @@ FIGURES: Mapping[str, Any] = {
 }
 
 
+SEED, NOTE, PEOPLE = b"\3" * 32, "Lotto 7 12 31", 12_480
+ABOUT = {"room": "shop", "generation": "g1", "source": "a lottery", "opened_at": "2026-01-01T12:00:00.000Z"}
+PLACE = Places(Lobby(PEOPLE), seed=SEED, note=NOTE).of(FIGURES["number"])
+RECORD = Record(
+    **ABOUT,
+    commitment=commitment_of(SEED, **ABOUT),
+    drawn_at="2026-01-01T12:14:00.000Z",
+    numbers=PEOPLE,
+    left_out=(),
+    people=PEOPLE,
+    note=NOTE,
+    seed=SEED.hex(),
+).to_json()
+"""Of the draw that gave number 4711 its place, so that the page can check it."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """`seconds` from now are the lobby, the opening and the end of the sale. `script` runs before the page's own."""
@@ -51,6 +70,7 @@ class Scene:
     script: str = ""
     scripts: bool = True
     offline: bool = False
+    record: str | None = None
     answer: Callable[[Problems, Asked], Answer] | None = None
 
     def facts(self) -> PageFacts:
@@ -76,7 +96,12 @@ SCENES: Mapping[str, Scene] = {
     "lobby": Scene("lobby", {**PLACELESS, "waiting": 12_480}, lobby_s=-300, opens_s=599),
     "drawn": Scene("lobby", {**without("wait_low_s", "wait_high_s", "rate_per_min"), "place": 1203, "waiting": 12_480},
                    lobby_s=-850, opens_s=48),
+    "drawn-checked": Scene("lobby", {**without("wait_low_s", "wait_high_s"), "position": PLACE + 1, "ahead": PLACE,
+                                     "place": PLACE, "waiting": PEOPLE}, lobby_s=-850, opens_s=48, record=RECORD),
+    "drawn-differs": Scene("lobby", {**without("wait_low_s", "wait_high_s"), "position": PLACE, "ahead": PLACE - 1,
+                                     "place": PLACE - 1, "waiting": PEOPLE}, lobby_s=-850, opens_s=48, record=RECORD),
     "waiting": Scene(script=FIRST_SEEN),
+    "leaving": Scene(script=LEAVING),
     "waiting-scarce": Scene(figures={"stock": 300}, script=FIRST_SEEN),
     "waiting-slower": Scene(
         figures={"change": "slower", "wait_low_s": 1900.0, "wait_high_s": 3400.0, "rate_per_min": 30.0}
@@ -143,7 +168,9 @@ class Stage:
 
         async def answer(route: Route) -> None:
             path = route.request.url.removeprefix(SHOP)
-            if path.startswith("/-/"):
+            if path.startswith("/-/waitroom/draw") and scene.record:
+                await route.fulfill(body=scene.record, content_type="application/json")
+            elif path.startswith("/-/"):
                 await route.fulfill(body=b"{%b}" % members(scene.facts()), content_type="application/json")
             else:
                 await self._document(route, scene, facts, spoken)
@@ -153,6 +180,8 @@ class Stage:
         if scene.script:
             await page.add_init_script(scene.script)
         await page.goto(SHOP + PATH)
+        if scene.record:
+            await page.locator("#fair").wait_for()
         if scene.offline:
             await page.context.set_offline(True)
             await page.locator("#lost").wait_for()

@@ -84,6 +84,7 @@ def test_the_page_computes_its_own_place_and_says_so(
 
     expect(page.locator("#fairly")).to_have_text("Your place was drawn by lot, and this page has checked it.")
     assert page.locator("#fair a").get_attribute("href") == "/-/waitroom/draw"
+    expect(page.locator("#fair")).to_have_class("box")
     page.wait_for_timeout(600)
     assert said["asked"] == 2, "once in the lobby, once after the draw"
 
@@ -118,6 +119,7 @@ def test_what_was_tampered_with_is_found(gateway: Gateway, page: Page, said: dic
     expect(page.locator("#fairly")).to_have_text(
         "This page has checked the draw, and your place does not agree with its record."
     )
+    expect(page.locator("#fair")).to_have_class("box lost")
 
 
 def test_a_commitment_seen_before_a_reload_still_counts(gateway: Gateway, page: Page, said: dict[str, Any]) -> None:
