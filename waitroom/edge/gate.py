@@ -314,16 +314,16 @@ class Gate:
         in_line = None if self.settings.cloudflare_json else self.status.in_line(visitor)
         if in_line is not None:
             self.refusals.count(self.line.findings, request.kind, request.exchange.target)
-            head, body = self.pages.page_in_line(in_line, request.path, language, gzip=gzip)
-            return request.answer_under(status, head, body, retry_after(in_line.next_poll_s), *more)
+            head, parts = self.pages.page_in_line(in_line, request.path, language, gzip=gzip)
+            return request.answer_under(status, head, parts, retry_after(in_line.next_poll_s), *more)
         facts = self.status.facts(visitor, first=True, target=request.path)
         if facts.state in ("none", "admitted"):
             return request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
         if self.settings.cloudflare_json and asks_for_json(fields):
             return self.routes.say(request, facts, *more, status=status)
-        head, body = self.pages.page(facts, language, gzip=gzip)
-        return request.answer_under(status, head, body, retry_after(facts.next_poll_s), *more)
+        head, parts = self.pages.page(facts, language, gzip=gzip)
+        return request.answer_under(status, head, parts, retry_after(facts.next_poll_s), *more)
 
     def _problem(self, request: Request, visitor: Visitor) -> Awaitable[None]:
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)

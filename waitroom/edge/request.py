@@ -54,11 +54,12 @@ class Request:
             return DONE
         return self._send(answer.status, headers, body)
 
-    def answer_under(self, status: int, head: Head, body: bytes, *more: Header) -> Awaitable[None]:
-        """`answer`, of which most of the header is always the same; without its length."""
+    def answer_under(self, status: int, head: Head, parts: tuple[bytes, bytes], *more: Header) -> Awaitable[None]:
+        """`answer`, of which most of the header is always the same; without its length. The body comes in two."""
         if self.exchange.can_answer:
-            self.exchange.answer_ready(status, head.lines + lines_of(more) if more else head.lines, body)
+            self.exchange.answer_ready(status, head.lines + lines_of(more) if more else head.lines, *parts)
             return DONE
+        body = b"".join(parts)
         length = (b"content-length", b"%d" % len(body))
         return self.answer(Answer(status, [*head.fields, length], body), *more)
 

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from copy import copy
+from struct import Struct
 from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
@@ -26,6 +27,7 @@ INLINE = re.compile(rb"<(style|script)((?:\s[^>]*)?)>(.*?)</\1>", re.DOTALL)
 NO_STORE = (b"cache-control", b"private, no-store")
 VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-dest")
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
+STORED, END = Struct("<BHH"), Struct("<II")
 # Up to here a stored block is cheaper than what compressing would save; a long message makes the tail longer.
 STORED_LIMIT_BYTES = 2560
 
@@ -106,17 +108,19 @@ class Document:
 
     def body(self, fields: Mapping[bytes, bytes], *, gzip: bool) -> bytes:
         """The document with the visitor's values, which the caller has escaped for their place."""
+        return b"".join(self.parts(fields, gzip=gzip))
+
+    def parts(self, fields: Mapping[bytes, bytes], *, gzip: bool) -> tuple[bytes, bytes]:
+        """`body` in two: what is the same for everybody, and the rest."""
         tail = self._tail % fields
         if not gzip:
-            return self._head + tail
+            return self._head, tail
         size = len(tail)
-        if size <= STORED_LIMIT_BYTES:
-            block = b"\x01%b%b%b" % (size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little"), tail)
-        else:
-            block = zlib.compress(tail, 6, -15)
+        is_stored = size <= STORED_LIMIT_BYTES
+        block = STORED.pack(1, size, size ^ 0xFFFF) + tail if is_stored else zlib.compress(tail, 6, -15)
         crc = zlib.crc32(tail, self._crc)
         total = (len(self._head) + size) & 0xFFFFFFFF
-        return b"".join((self._deflated, block, crc.to_bytes(4, "little"), total.to_bytes(4, "little")))
+        return self._deflated, block + END.pack(crc, total)
 
     def head(self, *, gzip: bool) -> Head:
         """What goes with each answer, but for its length."""

@@ -119,18 +119,21 @@ class Pages:
 
     def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
-        head, body = self.page(facts, language or self.languages.default, gzip=gzip)
+        head, parts = self.page(facts, language or self.languages.default, gzip=gzip)
+        body = b"".join(parts)
         return [*head.fields, (b"content-length", b"%d" % len(body)), retry_after(facts.next_poll_s)], body
 
-    def page(self, facts: PageFacts, language: Language, *, gzip: bool) -> tuple[Head, bytes]:
-        """`waiting` for `Request.answer_under`: the header without its length and `retry_after`."""
+    def page(self, facts: PageFacts, language: Language, *, gzip: bool) -> tuple[Head, tuple[bytes, bytes]]:
+        """`waiting` for `Request.answer_under`: the header without its length and `retry_after`, the body in two."""
         high_s = facts.wait_high_s
         wait_s = None if high_s is None else (facts.wait_low_s or 0, high_s)
         shown = (facts.position, facts.ahead, facts.waiting, wait_s)
         told, figures = told_of(facts), own_members(facts)
         return self._filled(told, facts.target, figures, shown, facts.server_time_ms, language, gzip=gzip)
 
-    def page_in_line(self, facts: InLine, target: str | None, language: Language, *, gzip: bool) -> tuple[Head, bytes]:
+    def page_in_line(
+        self, facts: InLine, target: str | None, language: Language, *, gzip: bool
+    ) -> tuple[Head, tuple[bytes, bytes]]:
         """`page`, for the facts that most pages are made of."""
         shown = (facts.ahead + 1, facts.ahead, facts.waiting, facts.wait_s)
         figures = members_in_line(facts)
@@ -206,7 +209,7 @@ class Pages:
         language: Language,
         *,
         gzip: bool,
-    ) -> tuple[Head, bytes]:
+    ) -> tuple[Head, tuple[bytes, bytes]]:
         """The page with what many are told, and with what is this visitor's own and this moment's."""
         say = self._say(language)
         tell = self._kept_told if target is None or len(target) <= LONGEST_TARGET else self._tell
@@ -227,7 +230,7 @@ class Pages:
         }
         if told.state in COUNTED:
             fields |= moments(told, server_time_ms, say.words)
-        return document.head(gzip=gzip), document.body(fields, gzip=gzip)
+        return document.head(gzip=gzip), document.parts(fields, gzip=gzip)
 
     def _tell(self, say: "Spoken", told: Told, target: str | None) -> Document:
         """The document with all that is told."""

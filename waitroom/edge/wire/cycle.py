@@ -267,19 +267,24 @@ class Cycle:
         self.expects_continue = False
         self.head = head  # goes with the first piece of body, as ASGI has it: one write instead of two
 
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+    def answer(self, status: int, lines: bytes, body: bytes, rest: bytes = b"") -> None:
         """A whole answer at once, whose header `lines` were put together before: each is one line, none is about
-        framing. `status` is one that has a body.
+        framing. `status` is one that has a body; where a `rest` follows, neither is copied.
         """
         protocol = self.protocol
         if self.more_body or protocol.edge.draining:
             self.keep_alive = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        sent = b"" if self.method == "HEAD" else body
+        head = b"%b%bcontent-length: %d\r\n%b" % (STATUS_LINE[status], lines, len(body) + len(rest), end)
         protocol.edge.counts[ANSWERS_AT + status // 100] += 1
         self.response_started = self.response_complete = True
         self.expects_continue = False
-        protocol.transport.write(b"%b%bcontent-length: %d\r\n%b%b" % (STATUS_LINE[status], lines, len(body), end, sent))
+        if self.method == "HEAD":
+            protocol.transport.write(head)
+        elif rest:
+            protocol.transport.writelines((head, body, rest))
+        else:
+            protocol.transport.write(head + body)
         self.wake()
         protocol.answered(self)
 

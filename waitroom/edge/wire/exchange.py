@@ -82,11 +82,11 @@ class Exchange:
         cycle.start(status, headers)
         cycle.write(body, more=False)
 
-    def answer_ready(self, status: int, lines: bytes, body: bytes) -> None:
+    def answer_ready(self, status: int, lines: bytes, body: bytes, rest: bytes = b"") -> None:
         """`answer`, whose header is ready but for the framing (`Cycle.answer`). For HEAD the body is left out here."""
         cycle = self._protocol.running
         assert cycle is not None
-        cycle.answer(status, lines, body)
+        cycle.answer(status, lines, body, rest)
 
     def attempt(self, step: Callable[..., Awaitable[None]], *given: object) -> None:
         """Go on with a request for which `DONE` was returned; what `step` leaves to be awaited becomes a task."""
