@@ -4,6 +4,7 @@ import pytest
 
 from tests.store.line_simulation import LineSimulation
 from tests.store.room_support import TestRoom, room_in
+from waitroom.core.figures import STORE_CALLS
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
@@ -42,6 +43,29 @@ async def test_nobody_is_called_for_a_second_after_a_gap(one_redis_url: str) -> 
         assert simulation.outcomes.count("gap") == 1
         assert during == before
         assert simulation.fronts[-1][1] > before
+
+
+async def test_a_line_in_which_nobody_waits_is_looked_at_every_five_seconds(one_redis_url: str) -> None:
+    """P12: a worker that leads both lines of a room would ask Redis more often than twenty times a second."""
+
+    def looks() -> int:
+        return room.room.counts[STORE_CALLS["look"]]
+
+    async with room_in(one_redis_url, LIMITS) as room:
+        simulation = LineSimulation(room, SETTINGS)
+        await simulation.join(30)
+        await simulation.run(5)
+        busy = looks()
+        await simulation.run(15)
+        before = looks()
+        await simulation.run(20)
+        idle = looks() - before
+        await simulation.join(30)
+        await simulation.run(5)
+
+        assert busy >= 20
+        assert idle <= 6
+        assert all(person.admit_s is not None for person in simulation.people)
 
 
 async def test_newcomers_wait_while_people_called_are_on_their_way(one_redis_url: str) -> None:

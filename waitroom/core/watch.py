@@ -92,15 +92,15 @@ class Watch:
         self._recent = 0
 
     def due(self, snapshot: Snapshot) -> tuple[int, list[int]]:
-        """(from which place on the door matters, the chunks to look at): those near the front with every round, the
-        others every five seconds.
+        """(from which place on the door matters, the chunks to look at): those near the front with every round, unless
+        nobody waits and nobody was called of late; the others every five seconds.
         """
         state, now_ms = snapshot.state, snapshot.now_ms
         self._forget_times_to_come(now_ms)
         self._rounds.append((now_ms, state.front, state.usable_ms))
         self._recent = recent = min(self._front_ago(now_ms, RECENT_MS), state.front)
         first, last = chunk_of(recent), chunk_of(max(state.issued - 1, state.front))
-        near = range(first, min(last, chunk_of(state.front + NEAR)) + 1)
+        near = range(first, min(last, chunk_of(state.front + NEAR)) + 1 if state.issued > recent else first)
         looked, behind = self._looked, range(near.stop, last + 1)
         far = [chunk for chunk in behind if chunk not in looked or is_due(chunk, looked[chunk], now_ms)]
         far.sort(key=lambda chunk: looked.get(chunk, 0))
