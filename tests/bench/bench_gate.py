@@ -1,10 +1,11 @@
 """The hot path against a bare answer: a status poll, a request with a pass, a join.
 
-    python -m tests.bench.bench_gate [--rounds 5] [--seconds 3]
+    python -m tests.bench.bench_gate [--rounds 5] [--seconds 3] [--tickets 10000]
 
 One worker of the gateway, a real Redis, a constant origin, and for each row a bare ASGI function under plain uvicorn
 that answers as many bytes. 32 connections of wrk; measured in turn, the medians count. The ratio of requests a second
-is what the budgets speak of; CPU is the server's own, per request, and says more where cores are shared.
+is what the budgets speak of; CPU is the server's own, per request, and says more where cores are shared. The tickets
+ask in turn: with more than a worker remembers (`waitroom.edge.visitor`), each poll costs the check of a signature.
 """
 
 import asyncio
@@ -25,13 +26,13 @@ TICKETS = 10_000
 BUDGETS = {"poll": 0.80, "pass": 0.50, "join": 0.40}
 
 
-async def fill(redis_url: str) -> tuple[list[str], str]:
-    """A line of 10,000: their tickets, and one pass."""
+async def fill(redis_url: str, people: int = TICKETS) -> tuple[list[str], str]:
+    """A line of so many: their tickets, and one pass."""
     room = Room.connect(redis_url, "shop")
     while (snapshot := await sync(room)) is None:
         await asyncio.sleep(0.1)
     state = snapshot.state
-    for first in range(0, TICKETS, 200):
+    for first in range(0, people, 200):
         newcomers = [Newcomer(f"{first + i:032x}", True, False) for i in range(200)]
         await room.enter(
             state.generation, first, newcomers, call_id=f"fill{first}", seat_ms=30_000, now_ms=snapshot.now_ms
@@ -40,7 +41,7 @@ async def fill(redis_url: str) -> tuple[list[str], str]:
     tokens, now_ms = Tokens("shop", [SECRET]), snapshot.now_ms
     tickets = [
         tokens.sign_ticket(Ticket("shop", state.generation, number, f"{number:032x}", now_ms))
-        for number in range(5, TICKETS)
+        for number in range(5, people)
     ]
     end_ms = now_ms + 39_600_000
     pass_ = tokens.sign_pass(Pass("shop", "f" * 32, state.generation, 3, now_ms, end_ms, now_ms, False))
@@ -55,11 +56,13 @@ async def sync(room: Room):  # type: ignore[no-untyped-def]
 
 
 def main() -> None:
-    options = parser_of(__doc__).parse_args()
+    parser = parser_of(__doc__)
+    parser.add_argument("--tickets", type=int, default=TICKETS)
+    options = parser.parse_args()
     with running_redis() as redis, tempfile.TemporaryDirectory() as folder:
         origin, origin_port = start(run_origin)
         gate, port = start(run_gate, origin_port, redis.url)
-        tickets, pass_ = asyncio.run(fill(redis.url))
+        tickets, pass_ = asyncio.run(fill(redis.url, options.tickets))
         time.sleep(1)
         script = Path(folder) / "polls.lua"
         write_polls(script, tickets)

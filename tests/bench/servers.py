@@ -103,9 +103,14 @@ def serve_uvicorn(pipe: Pipe, app: ASGIApp) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     pipe.send(listener.getsockname()[1])
     config = uvicorn.Config(
-        cast(Any, app), http="httptools", ws="none", interface="asgi3", lifespan="off", log_level="critical"
+        cast(Any, app),
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,  # set later, uvicorn would put the line together all the same
     )
-    config.access_log = False
     uvloop.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
