@@ -69,6 +69,9 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
+    async def do_parts(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"]["waitroom"].answer_ready(200, b"x-from: parts\r\n", b"one", b"two")
+
     async def do_echo(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
         while more:

@@ -35,6 +35,19 @@ def test_a_broken_answer_does_not_look_whole(running: Running, version: bytes) -
         assert not client.rest().endswith(b"0\r\n\r\n")
 
 
+def test_an_answer_in_two_parts_is_one_and_has_no_body_for_head(running: Running) -> None:
+    client = running.client()
+    answers = []
+    for method in (b"GET", b"HEAD", b"GET"):
+        client.send(method + b" /parts HTTP/1.1\r\n" + HOST + b"\r\n")
+        answers.append(client.answer(head=method == b"HEAD"))
+
+    assert [(answer.headers[b"x-from"], answer.headers[b"content-length"]) for answer in answers] == [
+        (b"parts", b"6")
+    ] * 3
+    assert [answer.body for answer in answers] == [b"onetwo", b"", b"onetwo"]
+
+
 def test_a_poll_is_answered_before_the_app_is_called(running: Running) -> None:
     client = running.client()
     answers = []
