@@ -31,6 +31,7 @@ from tests.support import most_in_window, page_facts, running_gateway, running_r
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.settings import Settings
 from waitroom.store.line import Line
+from waitroom.store.operating import settled
 from waitroom.store.overview import overview
 from waitroom.store.replies import Claimant, Newcomer
 from waitroom.store.room import Room
@@ -247,7 +248,7 @@ async def test_a_roll_out_a_loss_and_a_reset_one_after_the_other_leave_one_room_
                 ):  # `other` may not have seen the new limits; `one` puts them in force again
                     while await limits() != half_way:
                         await asyncio.sleep(0.05)
-                await room.configure({"max_active": "9"}, by="test")
+                await settled(lambda: room.configure({"max_active": "9"}, by="test"))
                 other.environment["WAITROOM_RATE"] = "3/min"
                 await other.stop()
                 await other.start()
@@ -256,7 +257,7 @@ async def test_a_roll_out_a_loss_and_a_reset_one_after_the_other_leave_one_room_
 
                 seen = await overview(room)
                 assert seen is not None
-                await room.reset(seen.state, by="test", keep_ms=1000)
+                await settled(lambda: room.reset(seen.state, by="test", keep_ms=1000))
                 await asyncio.sleep(0.6)
                 await lose_everything()
                 await asyncio.sleep(0.6)
