@@ -89,7 +89,7 @@ async def test_a_hold_stops_admissions_within_two_seconds_and_resume_starts_them
             running_shop() as shop,
             running_gateway(shop, redis.url, workers="2", rate="10/s", burst="1") as gateway,
         ):
-            with browsers(gateway, 60) as people:
+            with browsers(gateway, 120) as people:
                 waiting = [asyncio.create_task(wait_in_line(one, f"/{at}")) for at, one in enumerate(people)]
                 await asyncio.sleep(1.5)
 
