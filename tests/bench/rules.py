@@ -373,7 +373,7 @@ TABLE = [
     Rule(
         "no seat is given before all have put theirs back",
         ADMISSION,
-        "  if is_unsettled(r) then return 0 end\n",
+        "  if is_recent(r.gap) then return 0 end\n",
         "",
         AFTER + "test_no_seat_is_given_before_every_worker_could_put_its_own_back",
     ),
