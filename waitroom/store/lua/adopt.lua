@@ -46,9 +46,12 @@ elseif mine.generation == kept.generation then
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
 for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
-local ghosts, known_ghosts = tonumber(ARGV[2]) - seats, ghost_seats(KEYS[4])
+-- Seats that the first caller remembers too and that were given back since then are nobody's.
+local left = first and 0 or tonumber(redis.call('HGET', KEYS[4], 'left') or 0)
+local ghosts, known_ghosts = tonumber(ARGV[2]) - seats - left, ghost_seats(KEYS[4])
 if first then
-  redis.call('HSET', KEYS[4], 'seats', whole(math.max(ghosts, known_ghosts)), 'until', whole(now_ms + tonumber(ARGV[3])))
+  redis.call('HSET', KEYS[4], 'seats', whole(math.max(ghosts, known_ghosts)), 'until', whole(now_ms + tonumber(ARGV[3])),
+    'left', 0)
   redis.call('PEXPIRE', KEYS[4], ARGV[3])
 elseif ghosts > known_ghosts and redis.call('EXISTS', KEYS[4]) == 1 then
   redis.call('HSET', KEYS[4], 'seats', whole(ghosts)) -- nor is the first caller's count of seats the best one
