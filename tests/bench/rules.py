@@ -33,7 +33,7 @@ class Rule(NamedTuple):
     test: str
 
 
-ADMISSION, ROOM = "store/lua/_admission.lua", "store/lua/_room.lua"
+ADMISSION, METER, ROOM = "store/lua/_admission.lua", "store/lua/_meter.lua", "store/lua/_room.lua"
 ENTER, CLAIM, SYNC, RELEASE = (f"store/lua/{name}.lua" for name in ("enter", "claim", "sync", "release"))
 CONFIGURE, ADOPT, CREATE = (f"store/lua/{name}.lua" for name in ("configure", "adopt", "create"))
 RULES, MATTER = "tests/store/test_room_rules.py::", "tests/store/test_rules_matter.py::"
@@ -65,7 +65,7 @@ TABLE = [
     ),
     Rule(
         "reservations reach no further than the horizon",
-        ADMISSION,
+        METER,
         "local HORIZON = 2000000",
         "local HORIZON = 600000000",
         RULES + "test_a_hold_is_felt_within_the_horizon_after_a_mass_return",
@@ -100,14 +100,14 @@ TABLE = [
     ),
     Rule(
         "a clock that went back starts the meter anew",
-        ADMISSION,
+        METER,
         "if free - r.now > HORIZON + r.spacing + 1000 then",
         "if false then",
         RULES + "test_a_clock_that_went_back_does_not_stop_the_line",
     ),
     Rule(
         "a hold is a flag",
-        ADMISSION,
+        METER,
         "  if r.hold then return 0 end\n",
         "",
         "tests/store/test_room.py::test_a_held_room_lets_nobody_in_who_has_no_admission_yet",
