@@ -183,6 +183,56 @@ async def test_the_best_count_of_seats_is_taken_whoever_adopts_first(one_redis_u
     assert (kept, taken_out) == (0, 1)
 
 
+@pytest.mark.parametrize("adopts_later", [False, True])
+async def test_a_seat_given_back_is_not_taken_for_one_that_redis_forgot(one_redis_url: str, adopts_later: bool) -> None:
+    """P8: a full room whose people leave just before Redis restarts with its data, or just after.
+
+    Cause: who adopts remembers their seats, and Redis has none. Effect: for `session_idle` nobody came in.
+    """
+
+    async def came_in(room: TestRoom) -> int:
+        await line_of(room, 10)
+        await room.claim(0, 1, 2)
+        remembered = await room.sync()
+
+        async def restart() -> None:
+            await room.redis.hset(room.room.keys.state, "server", "f" * 40)
+            assert await room.room.adopt(remembered, session_idle_ms=600_000)
+
+        if adopts_later:
+            await restart()
+        await room.sync(renewals=[Renewal(room.generation, place, 0) for place in range(3)])
+        if adopts_later:
+            assert await room.room.adopt(remembered, session_idle_ms=600_000)
+        else:
+            await restart()
+        await room.clock.pass_s(5)
+        return len(admitted(await room.claim(3, 4, 5)))
+
+    rule = ("known_ghosts + forgotten", "math.huge")
+    kept, taken_out = await with_and_without(one_redis_url, Limits(100, 100, max_active=3), came_in, rule)
+
+    assert (kept, taken_out) == (3, 0)
+
+
+async def test_only_as_many_seats_are_forgotten_as_admissions_were(one_redis_url: str) -> None:
+    """P2: of three seats that somebody remembers, Redis lost one with its last moment, and two were given back."""
+    async with room_in(one_redis_url, Limits(100, 100, max_active=3)) as room:
+        await line_of(room, 10)
+        await room.claim(0, 1)
+        kept = await room.redis.hgetall(room.room.keys.state)
+        await room.claim(2)
+        remembered = await room.sync()
+        await room.sync(renewals=[Renewal(room.generation, place, 0) for place in range(2)])
+        await room.redis.zrem(room.room.keys.active, f"{room.generation}:2")
+        await room.redis.hset(room.room.keys.state, mapping=kept | {b"server": b"f" * 40})
+
+        assert await room.room.adopt(remembered, session_idle_ms=600_000)
+        await room.clock.pass_s(5)
+
+        assert len(admitted(await room.claim(3, 4, 5))) == 2
+
+
 async def test_a_reservation_of_a_clock_that_went_back_gives_no_credit_to_a_new_rate(one_redis_url: str) -> None:
     """P1: the last admission reserved is the last one made, not the one that stands highest."""
 

@@ -12,7 +12,7 @@ key                              type     what
                                           last turn in it has lapsed turn_held + claim_repeat
 …:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
 …:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one
-…:ghosts                         hash     seats of people whom a lost Redis forgot, until when; given back since
+…:ghosts                         hash     seats of people whom a lost Redis forgot, and until when
                                           they count; session_idle
 …:ended                          zset     <gen>:<place> → when its pass was ended early (ms); the longest life of a pass
 …:door:<gen>                     zset     place → place: who stands at the door, in order; 60 s

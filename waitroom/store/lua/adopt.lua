@@ -14,6 +14,10 @@ for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
 if not kept.generation and not mine.generation then return {'nothing'} end
 local id = server_id()
 local first = kept.server ~= id
+local forgotten = math.huge
+if kept.created and kept.created == mine.created then
+  forgotten = math.max(0, tonumber(mine.admitted) - tonumber(kept.admitted))
+end
 local function put(field, value)
   redis.call('HSET', STATE, field, value)
   kept[field] = value
@@ -46,12 +50,11 @@ elseif mine.generation == kept.generation then
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
 for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
--- Seats that the first caller remembers too and that were given back since then are nobody's.
-local left = first and 0 or tonumber(redis.call('HGET', KEYS[4], 'left') or 0)
-local ghosts, known_ghosts = tonumber(ARGV[2]) - seats - left, ghost_seats(KEYS[4])
+-- A seat remembered and not there was forgotten, or given back: no more were forgotten than admissions were.
+local known_ghosts = ghost_seats(KEYS[4])
+local ghosts = math.min(tonumber(ARGV[2]) - seats, known_ghosts + forgotten)
 if first then
-  redis.call('HSET', KEYS[4], 'seats', whole(math.max(ghosts, known_ghosts)), 'until', whole(now_ms + tonumber(ARGV[3])),
-    'left', 0)
+  redis.call('HSET', KEYS[4], 'seats', whole(math.max(ghosts, known_ghosts)), 'until', whole(now_ms + tonumber(ARGV[3])))
   redis.call('PEXPIRE', KEYS[4], ARGV[3])
 elseif ghosts > known_ghosts and redis.call('EXISTS', KEYS[4]) == 1 then
   redis.call('HSET', KEYS[4], 'seats', whole(ghosts)) -- nor is the first caller's count of seats the best one

@@ -12,10 +12,10 @@ if not r then return refusal end
 local worker, lease = ARGV[2], string.match(ARGV[2], '^[^:]*')
 local renewals = tonumber(ARGV[9])
 
-local back, gone = 0, 0
+local back = 0
 for i = 10, 9 + 2 * renewals, 2 do
   if ARGV[i + 1] == '0' then
-    gone = gone + redis.call('ZREM', KEYS[4], ARGV[i])
+    redis.call('ZREM', KEYS[4], ARGV[i])
     redis.call('ZADD', KEYS[9], now_ms, ARGV[i])
     redis.call('PEXPIRE', KEYS[9], ARGV[8])
   elseif not redis.call('ZSCORE', KEYS[9], ARGV[i]) then
@@ -23,7 +23,6 @@ for i = 10, 9 + 2 * renewals, 2 do
   end
 end
 if renewals > 0 then redis.call('PEXPIRE', KEYS[4], ACTIVE_KEPT) end
-if gone > 0 and redis.call('EXISTS', KEYS[10]) == 1 then redis.call('HINCRBY', KEYS[10], 'left', gone) end
 local ghosts = back > 0 and ghost_seats(KEYS[10]) or 0
 if ghosts > 0 then redis.call('HSET', KEYS[10], 'seats', whole(math.max(0, ghosts - back))) end
 
