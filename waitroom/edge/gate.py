@@ -211,7 +211,7 @@ class Gate:
             case Problem():
                 return self._problem(request, visitor)
             case Retry():
-                return request.answer(self.problems.retry(request.asked(), server_time_ms=now_ms))
+                return request.refuse(self.problems.retry(request.asked(), server_time_ms=now_ms))
             case Through():
                 self.entrance.shadow.count(request)
                 return self.passage.forward(request, now_ms, drop=self.bypasses.drops)
@@ -253,7 +253,7 @@ class Gate:
 
     def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> Awaitable[None]:
         if self.settings.invite_only and not self.settings.shadow:
-            return request.answer(self.problems.invited_only(request.asked()))
+            return request.refuse(self.problems.invited_only(request.asked()))
         may_come_on_the_spot = self.entrance.may_come_on_the_spot(request.client)
         newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, may_come_on_the_spot)
         if not may_take_number and not may_come_on_the_spot:
@@ -303,7 +303,7 @@ class Gate:
         pass_ = self.emergency.admit(self.desk.id_of(visitor)) if may_open else None
         now_ms = int(self.line.now_ms())
         if pass_ is None:
-            return request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
+            return request.refuse(self.problems.store_away(request.asked(), server_time_ms=now_ms))
         return self._let_in(request, pass_, now_ms, self.desk.set_pass(pass_, now_ms, secure=request.secure))
 
     # Not into the shop
@@ -330,5 +330,5 @@ class Gate:
         asked = request.asked()
         facts = self.status.facts(visitor)
         enter_url = self.routes.base(request.client) + self._enter_path
-        refuse = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
-        return request.answer(refuse(asked, facts, enter_url=enter_url))
+        problem = self.problems.nothing_sent if request.kind is Kind.UNSAFE else self.problems.in_line
+        return request.refuse(problem(asked, facts, enter_url=enter_url))

@@ -1,7 +1,10 @@
 """One request on its way through the gate: what came, who sent it, and how to answer it whole."""
 
+import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from secrets import token_hex
+from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
@@ -11,6 +14,10 @@ from waitroom.edge.cookies import Header
 from waitroom.edge.pages.documents import Head, lines_of
 from waitroom.edge.pages.problems import Answer, Asked, asked_by
 from waitroom.edge.wire.exchange import DONE, Exchange
+
+REFUSED_BODY_S: Final = 0.25
+REFUSED_BODY_BYTES: Final = 65_536
+"""So long, and for so much, a refusal waits for a body that is on its way."""
 
 
 class Request:
@@ -53,6 +60,23 @@ class Request:
             self.exchange.answer(answer.status, headers, body)
             return DONE
         return self._send(answer.status, headers, body)
+
+    def refuse(self, answer: Answer) -> Awaitable[None]:
+        """`answer` to what is not sent on. Behind a small body that is on its way: some proxies in front (those on Go's
+        HTTP client) break an answer off that overtakes the body they send, and the connection can be kept.
+        """
+        return self._answer_behind_body(answer) if self.exchange.is_body_coming else self.answer(answer)
+
+    async def _answer_behind_body(self, answer: Answer) -> None:
+        left_bytes = REFUSED_BODY_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFUSED_BODY_S):
+                while left_bytes > 0 and self.exchange.is_body_coming:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        return
+                    left_bytes -= len(message["body"])
+        await self.answer(answer)
 
     def answer_under(self, status: int, head: Head, parts: tuple[bytes, bytes], *more: Header) -> Awaitable[None]:
         """`answer`, of which most of the header is always the same; without its length. The body comes in two."""

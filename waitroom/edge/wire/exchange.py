@@ -51,6 +51,12 @@ class Exchange:
         """The client's connection is gone, also where data stands behind this request."""
         return self._protocol.lost
 
+    @property
+    def is_body_coming(self) -> bool:
+        """The client is sending a body, not all of which is here. Not where it first asks to be told to."""
+        running = self._protocol.running
+        return running is not None and running.exchange is self and running.more_body and not running.expects_continue
+
     def on_lost(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, from the loop, when the client's connection is lost before the answer is whole.
 
