@@ -28,6 +28,7 @@ from tests.support import (
     wait_in_line,
 )
 from waitroom.core.sale.draw_record import read_record
+from waitroom.store.operating import settled
 from waitroom.store.room import Room
 from waitroom.store.sale import change_sale
 
@@ -48,13 +49,17 @@ class Sale(NamedTuple):
 
     async def open_in(self, seconds: float) -> float:
         """State the opening; its time, in seconds since 1970."""
-        opens_s = time.time() + seconds
         room = Room.connect(self.redis.url, "shop")
-        try:
+
+        async def state() -> float:
+            opens_s = time.time() + seconds
             await change_sale(room, {"opens_at": str(round(opens_s * 1000)), "due": "1"}, by="test")
+            return opens_s
+
+        try:
+            return await settled(state)
         finally:
             await room.close()
-        return opens_s
 
 
 @asynccontextmanager
