@@ -1,6 +1,6 @@
 """The README's picture, of the page as it is: `python -m tests.browser.readme_picture`.
 
-With Pillow installed it is saved with 256 colours, at a third of the size; without, as the browser makes it.
+Debian's imagemagick makes it a third of the size: `convert PICTURE +dither -colors 256 PICTURE`.
 """
 
 import asyncio
@@ -22,18 +22,6 @@ async def take(path: Path) -> None:
         await page.screenshot(path=path)
 
 
-def with_fewer_colours(path: Path) -> None:
-    try:
-        from PIL import Image
-    except ImportError:
-        print("Pillow is not installed: the picture keeps all its colours")
-        return
-    with Image.open(path) as picture:
-        fewer = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    fewer.save(path, optimize=True)
-
-
 if __name__ == "__main__":
     asyncio.run(take(PICTURE))
-    with_fewer_colours(PICTURE)
     print(f"{PICTURE.stat().st_size:>8} {PICTURE}")
