@@ -70,7 +70,7 @@ def said(context: BrowserContext) -> dict[str, Any]:
 def see_the_draw(gateway: Gateway, page: Page, said: dict[str, Any], shown: dict[str, Any], place: int) -> None:
     gateway.said = lobby()
     page.goto(gateway.url)
-    page.wait_for_function("sessionStorage.length > 0")
+    page.wait_for_function("() => sessionStorage.length > 0")
     said["record"] = shown
     gateway.said = drawn(place)
 
@@ -125,7 +125,7 @@ def test_what_was_tampered_with_is_found(gateway: Gateway, page: Page, said: dic
 def test_a_commitment_seen_before_a_reload_still_counts(gateway: Gateway, page: Page, said: dict[str, Any]) -> None:
     gateway.said = lobby()
     page.goto(gateway.url)
-    page.wait_for_function("sessionStorage.length > 0")
+    page.wait_for_function("() => sessionStorage.length > 0")
     said["record"] = record(300, seed=b"\4" * 32)
     gateway.said = drawn(Places(Lobby(300), seed=b"\4" * 32, note="Zürich 7 12 31").of(NUMBER))
 
