@@ -21,7 +21,7 @@ from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
 
 NOW_MS = 1_760_000_000_000
-PAGES = Pages(Settings(origin=parse_origin("http://127.0.0.1:9")))  # type: ignore[arg-type]
+PAGES = Pages(Settings(origin=parse_origin("http://127.0.0.1:9")))
 LIMITS = Limits(rate_per_s=2.0, burst=2.0, max_active=0, unlimited=False, hold=False)
 
 
@@ -32,7 +32,7 @@ class FakeLine:
     snapshot: Snapshot | None
     is_away: bool = False
     later_ms: int = 0
-    settings = Settings(origin=parse_origin("http://127.0.0.1:9"))  # type: ignore[arg-type]
+    settings = Settings(origin=parse_origin("http://127.0.0.1:9"))
 
     def now_ms(self) -> float:
         return 1_760_000_000_123.0 + self.later_ms

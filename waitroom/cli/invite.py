@@ -17,7 +17,7 @@ from waitroom.cli.room import operator, speak
 from waitroom.core.invites import ID, MOST_INVITES, MOST_USES, Invite, InviteTokens, invited_part
 from waitroom.core.paths import own_path
 from waitroom.core.settings import Settings
-from waitroom.core.times import When, iso_utc, parse_when
+from waitroom.core.times import iso_utc, parse_when
 from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.invites import note_batch, revoke
 from waitroom.store.room import Room
@@ -118,7 +118,7 @@ def read_expires(text: str, *, now_ms: int) -> int:
         when = parse_when(written)
     except ValueError as error:
         fail(f"--expires {text} {error}", code=MISUSED)
-    if not isinstance(when, When):
+    if when is None:
         fail("--expires is missing: say until when the links count, like 2026-12-01 or 14d.", code=MISUSED)
     expires_ms = now_ms + when.ms if when.is_span else when.ms
     if expires_ms <= now_ms:

@@ -111,8 +111,6 @@ def span_in(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        span = parse_duration_ms(text)
+        return parse_duration_ms(text)
     except ValueError as fault:
         fail(f"--since {text} {fault}", code=MISUSED)
-    assert isinstance(span, int)
-    return span

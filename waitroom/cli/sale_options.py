@@ -112,9 +112,7 @@ def option(name: str) -> str:
 
 
 def duration(text: str, low_ms: int, high_ms: int) -> object:
-    ms = parse_duration_ms(text)
-    assert isinstance(ms, int)
-    return Between(low_ms, high_ms, duration_text)(ms)
+    return Between(low_ms, high_ms, duration_text)(parse_duration_ms(text))
 
 
 def share(text: str) -> float:

@@ -8,6 +8,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from waitroom.core.parse import split_list
+
 LOCAL_ZONES = frozenset(("localhost", "local", "internal", "test", "svc"))
 LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9A-Za-z._-]{1,253})):([0-9]{1,5})")
 HOST_NAME = re.compile(r"(?=.{4,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
@@ -37,11 +39,9 @@ class Listen(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_listen(value: object) -> object:
+def parse_listen(text: str) -> Listen | None:
     """`127.0.0.1:8081`, `[::1]:8081`, `name:8081`; nothing for `off` or if empty."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if text in ("", "off"):
         return None
     found = LISTEN.fullmatch(text)
@@ -85,11 +85,9 @@ def split_address(text: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def parse_origin(value: object) -> object:
+def parse_origin(text: str) -> Origin:
     """`http(s)://host[:port]`, or `unix:` and a path."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if text.startswith("unix:/"):
         return Origin("unix", "/" + text.removeprefix("unix:").lstrip("/"), 0)
     parts = split_address(text)
@@ -100,11 +98,9 @@ def parse_origin(value: object) -> object:
     return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
-def parse_host(value: object) -> object:
+def parse_host(text: str) -> str | None:
     """What a Host field holds: a name or an address, and perhaps a port. Nothing if empty."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if not text:
         return None
     parts = split_address(f"http://{text}")
@@ -113,13 +109,12 @@ def parse_host(value: object) -> object:
     return text
 
 
-def parse_public_url(value: object) -> object:
+def parse_public_url(text: str) -> str | None:
     """`https://shop.example`: a scheme and a host, nothing more; without the closing slash."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
+    text = text.strip()
+    if not text:
         return None
-    parts = split_address(value.strip())
+    parts = split_address(text)
     if parts is None or parts.scheme not in ("http", "https") or more_than_host(parts):
         raise ValueError("is not a public address; write it like https://shop.example")
     return f"{parts.scheme}://{parts.netloc.lower()}"
@@ -129,11 +124,9 @@ def more_than_host(parts: SplitResult) -> bool:
     return bool(parts.path.strip("/") or parts.query or parts.fragment) or "@" in parts.netloc
 
 
-def parse_origins(value: object) -> object:
+def parse_origins(text: str) -> tuple[str, ...]:
     """Web origins (`https://app.example`), comma separated, as browsers send them."""
-    if not isinstance(value, str):
-        return value
-    parts = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    parts = split_list(text.lower())
     for part in parts:
         found = split_address(part)
         if found is None or found.scheme not in ("http", "https") or found.path or more_than_host(found):
@@ -141,10 +134,8 @@ def parse_origins(value: object) -> object:
     return parts
 
 
-def parse_cookie_domain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    text = value.strip().lower().removeprefix(".")
+def parse_cookie_domain(text: str) -> str | None:
+    text = text.strip().lower().removeprefix(".")
     if text and not HOST_NAME.fullmatch(text):
         raise ValueError("is not a parent domain; write it like shop.example")
     return text or None

@@ -28,18 +28,17 @@ class Palette(NamedTuple):
     glow: Colour
 
 
-def parse_colour(value: object) -> object:
+def parse_colour(text: str) -> Colour | None:
     """`#0b6e63` or `#abc`, also without the sign; None for unset."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if not text:
         return None
     found = HEX.fullmatch(text)
     if found is None:
         raise ValueError("is not a colour; write it like #0b6e63")
     digits = found[1] if len(found[1]) == 6 else "".join(digit * 2 for digit in found[1])
-    return tuple(bytes.fromhex(digits))
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
 
 
 def text_of(colour: Colour) -> str:

@@ -73,4 +73,4 @@ def extension_ms(word: str) -> int | None:
         duration = parse_duration_ms(text)
     except (ValueError, OverflowError):
         return None
-    return duration if isinstance(duration, int) and 0 < duration <= LONGEST_EXTENSION_MS else None
+    return duration if 0 < duration <= LONGEST_EXTENSION_MS else None

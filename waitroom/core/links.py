@@ -3,6 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from waitroom.core.parse import split_list
 from waitroom.core.paths import same_site_path
 
 MOST_LINKS = 6
@@ -15,11 +16,9 @@ class Link(NamedTuple):
     url: str
 
 
-def parse_links(value: object) -> object:
+def parse_links(text: str) -> tuple[Link, ...]:
     """Label and address, comma separated; an address is https, or a path of this site."""
-    if not isinstance(value, str):
-        return value
-    links = tuple(parse_link(part.strip()) for part in value.split(",") if part.strip())
+    links = tuple(map(parse_link, split_list(text)))
     if len(links) > MOST_LINKS:
         raise ValueError(f"has {len(links)} links; at most {MOST_LINKS} fit")
     return links

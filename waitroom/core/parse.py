@@ -1,8 +1,7 @@
 """From the text of a setting to its value, and back: what a setting may look like.
 
-Each parser takes the text and leaves any other value alone, so that `Settings(rate=Rate(2.0))`
-works as well as `rate="2/s"`. A fault is a ValueError whose message continues a sentence that
-begins with the variable's name. No message repeats a part that could be a secret.
+A fault is a ValueError whose message continues a sentence that begins with the variable's name. No message repeats a
+part that could be a secret.
 """
 
 import ipaddress
@@ -11,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, SecretStr
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 RATE = re.compile(r"(\d+(?:\.\d+)?)/(s|min|h)")
@@ -57,6 +56,18 @@ class Rate(NamedTuple):
         return f"{self.per_s * 3600:g}/h"
 
 
+def from_text(parse: Callable[[str], object]) -> BeforeValidator:
+    """A field's text goes through `parse`, also a secret one. Any other value is left alone, so that
+    `Settings(rate=Rate(2.0))` works as well as `rate="2/s"`.
+    """
+
+    def convert(value: object) -> object:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return parse(text) if isinstance(text, str) else value
+
+    return BeforeValidator(convert)
+
+
 class Between:
     """A validator for both bounds (inclusive), written the way the operator writes them."""
 
@@ -80,11 +91,9 @@ def duration_text(ms: float) -> str:
     return "".join(parts) or "0"
 
 
-def parse_duration_ms(value: object) -> object:
+def parse_duration_ms(text: str) -> int:
     """`90s`, `10m`, `1h30m`, `0` → milliseconds."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if text == "0":
         return 0
     found = DURATION.fullmatch(text)
@@ -94,11 +103,9 @@ def parse_duration_ms(value: object) -> object:
     return round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
 
 
-def parse_rate(value: object) -> object:
+def parse_rate(text: str) -> Rate:
     """`10/s`, `600/min`, `36000/h`, `unlimited`, `0` (= hold)."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if text == "unlimited":
         return Rate(1.0, unlimited=True)
     if text == "0":
@@ -112,14 +119,12 @@ def parse_rate(value: object) -> object:
     return Rate(per_s)
 
 
-def parse_number(value: object) -> object:
+def parse_number(text: str) -> float | None:
     """A decimal number, or nothing."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
+    if not text.strip():
         return None
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -127,21 +132,18 @@ def parse_number(value: object) -> object:
     return number
 
 
-def parse_share(text: object) -> object:
+def parse_share(text: str) -> float:
     """`20%` or `0.2` → 0.2."""
-    if not isinstance(text, str):
-        return text
     found = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)\s*", text)
     if found is None:
         raise ValueError("is not a share; write it like 20%")
     return float(found[1]) / (100 if found[2] else 1)
 
 
-def parse_language(value: object) -> object:
+def parse_language(text: str) -> str | None:
     """A language of ours; None for unset."""
-    if not isinstance(value, str):
-        return value
-    if not (text := value.strip()):
+    text = text.strip()
+    if not text:
         return None
     known = {tag.lower(): tag for tag in LANGUAGES}
     if text.lower() not in known:
@@ -149,12 +151,10 @@ def parse_language(value: object) -> object:
     return known[text.lower()]
 
 
-def parse_integer(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(r"-?[0-9]{1,18}", value.strip()):
+def parse_integer(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", text.strip()):
         raise ValueError("is not a whole number")
-    return int(value)
+    return int(text)
 
 
 def size_text(size_bytes: float) -> str:
@@ -165,53 +165,44 @@ def size_text(size_bytes: float) -> str:
     return f"{size_bytes:.12g}"
 
 
-def parse_size_bytes(value: object) -> object:
+def parse_size_bytes(text: str) -> int:
     """`65536`, `64KiB`, `1MiB` → bytes."""
-    if not isinstance(value, str):
-        return value
-    found = SIZE.fullmatch(value.strip())
+    found = SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError("is not a size; write it like 65536, 64KiB or 1MiB")
     return int(found[1]) * SIZES[found[2]]
 
 
-def parse_folder(value: object) -> object:
-    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
+def parse_folder(text: str) -> str:
+    if not text.strip() or not text.isprintable():
         raise ValueError("is not a folder")
-    return value
+    return text
 
 
-def parse_file(value: object) -> object:
+def parse_file(text: str) -> str | None:
     """A path, or nothing."""
-    if not isinstance(value, str):
-        return value
-    if not value.isprintable():
+    if not text.isprintable():
         raise ValueError("is not a file")
-    return value.strip() or None
+    return text.strip() or None
 
 
-def parse_switch(value: object) -> object:
+def parse_switch(text: str) -> bool:
     """`1` or `0`."""
-    if not isinstance(value, str):
-        return value
-    if value.strip() not in ("0", "1"):
+    text = text.strip()
+    if text not in ("0", "1"):
         raise ValueError("is neither 1 (on) nor 0 (off)")
-    return value.strip() == "1"
+    return text == "1"
 
 
-def split_list(value: object) -> object:
+def split_list(text: str) -> tuple[str, ...]:
     """Comma separated, blanks around the parts dropped."""
-    if not isinstance(value, str):
-        return value
-    return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+    return tuple(part for part in map(str.strip, text.split(",")) if part)
 
 
-def parse_networks(value: object) -> object:
+def parse_networks(text: str) -> tuple[Network, ...]:
     """CIDRs or single addresses, comma separated."""
-    if not isinstance(value, str):
-        return value
     try:
-        return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return tuple(ipaddress.ip_network(part, strict=False) for part in split_list(text))
     except ValueError:
         raise ValueError("is not a list of addresses; write it like 10.0.0.0/8,192.168.1.5") from None
 
@@ -237,22 +228,18 @@ def check_patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def parse_secrets(value: object) -> object:
+def parse_secrets(text: str) -> tuple[SecretStr, ...]:
     """Keys, comma separated. The message never shows a key."""
-    keys = split_list(value.get_secret_value() if isinstance(value, SecretStr) else value)
-    if not isinstance(value, (str, SecretStr)) or not isinstance(keys, tuple):
-        return value
+    keys = split_list(text)
     for index, key in enumerate(keys, 1):
         if len(key) < SECRET_LENGTH:
             raise ValueError(f"has {len(key)} characters in key {index}; use {SECRET_LENGTH} or more")
     return tuple(SecretStr(key) for key in keys)
 
 
-def parse_token(value: object) -> object:
+def parse_token(text: str) -> SecretStr | None:
     """A bearer token, or nothing. The message never shows it."""
-    if not isinstance(value, (str, SecretStr)):
-        return value
-    text = (value.get_secret_value() if isinstance(value, SecretStr) else value).strip()
+    text = text.strip()
     if not text:
         return None
     if not TOKEN.fullmatch(text):
@@ -262,17 +249,15 @@ def parse_token(value: object) -> object:
     return SecretStr(text)
 
 
-def parse_bypass(value: object) -> object:
+def parse_bypass(text: str) -> Bypass:
     """Path patterns, addresses (`10.0.0.0/8`) and a secret header (`header:X-Monitor=…`), comma separated.
 
     Faults name the item by its position: a secret with a comma in it makes an item of its own.
     """
-    if not isinstance(value, str):
-        return value
     paths: list[str] = []
     networks: list[Network] = []
     headers: list[tuple[str, SecretStr]] = []
-    for position, part in enumerate(value.split(","), 1):
+    for position, part in enumerate(text.split(","), 1):
         item = part.strip()
         if item.startswith("/"):
             paths.append(item)

@@ -61,11 +61,8 @@ def shown(host: Host) -> str:
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
-def parse_redis_url(value: object) -> object:
+def parse_redis_url(text: str) -> SecretStr | None:
     """A URL that `redis_place` can read, kept secret. Nothing if empty."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str):
-        return value
     text = text.strip()
     if not text:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from waitroom.core.addresses import (
     Listen,
@@ -34,6 +34,7 @@ from waitroom.core.parse import (
     Rate,
     check_patterns,
     duration_text,
+    from_text,
     parse_bypass,
     parse_duration_ms,
     parse_file,
@@ -67,10 +68,11 @@ ORDER_ANSWER_MS = 30 * SECOND
 KIB = 1024
 MIB = 1024 * KIB
 
-DurationMs = Annotated[int, BeforeValidator(parse_duration_ms)]
-SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
-Integer = Annotated[int, BeforeValidator(parse_integer)]
-File = Annotated[Path | None, BeforeValidator(parse_file)]
+DurationMs = Annotated[int, from_text(parse_duration_ms)]
+SizeBytes = Annotated[int, from_text(parse_size_bytes)]
+Integer = Annotated[int, from_text(parse_integer)]
+Switch = Annotated[bool, from_text(parse_switch)]
+File = Annotated[Path | None, from_text(parse_file)]
 
 
 def setting(default: str, help_text: str) -> Any:
@@ -98,10 +100,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    origin: Annotated[Origin, BeforeValidator(parse_origin)] = Field(
+    origin: Annotated[Origin, from_text(parse_origin)] = Field(
         description="The shop: `http(s)://host[:port]`, or `unix:` and a path."
     )
-    origin_host: Annotated[str | None, BeforeValidator(parse_host)] = setting(
+    origin_host: Annotated[str | None, from_text(parse_host)] = setting(
         "", "The `Host` that the shop is told; what the browser sent if unset."
     )
     origin_ca: File = setting(
@@ -115,12 +117,12 @@ class Settings(BaseModel):
     origin_connections: Annotated[Integer, between(1, 100_000)] = setting(
         "1000", "Requests under way to the shop, per worker; further ones wait up to 5 s for their turn."
     )
-    shop_secret: Annotated[tuple[SecretStr, ...], BeforeValidator(parse_secrets)] = setting(
+    shop_secret: Annotated[tuple[SecretStr, ...], from_text(parse_secrets)] = setting(
         "",
         "A secret shared with the shop, 32 characters or more: signs each request to it (`Waitroom-Signature`), so "
         "that it can refuse others; several, comma separated, while it is replaced: the first signs.",
     )
-    public_url: Annotated[str | None, BeforeValidator(parse_public_url)] = setting(
+    public_url: Annotated[str | None, from_text(parse_public_url)] = setting(
         "", "How browsers reach the gateway, like `https://shop.example`; taken from the request if unset."
     )
     room: Annotated[
@@ -130,22 +132,22 @@ class Settings(BaseModel):
     shop_name: Annotated[str, matching(r"|(?=.*\S).{1,80}", "is not a name of 1 to 80 characters")] = setting(
         "", "The shop's name on the pages; the words for \"the shop\" in the page's language if unset."
     )
-    accent: Annotated[tuple[int, int, int] | None, BeforeValidator(parse_colour)] = setting(
+    accent: Annotated[tuple[int, int, int] | None, from_text(parse_colour)] = setting(
         "", "The pages' accent, like `#0b6e63`; made lighter or darker until it can be read."
     )
     logo: File = setting("", "A picture (SVG, PNG or WebP, about 1 KB packed) for the head of the pages.")
-    links: Annotated[tuple[Link, ...], BeforeValidator(parse_links)] = setting(
+    links: Annotated[tuple[Link, ...], from_text(parse_links)] = setting(
         "", "Links in the foot of the pages, comma separated: `Help=https://help.example,Imprint=/imprint`."
     )
     templates: File = setting("", "A folder of templates that stand in for ours of the same name.")
-    language: Annotated[str | None, BeforeValidator(parse_language)] = setting(
+    language: Annotated[str | None, from_text(parse_language)] = setting(
         "", f"The language of all pages, one of {', '.join(LANGUAGES)}; what the browser prefers if unset."
     )
 
-    rate: Annotated[Rate, BeforeValidator(parse_rate)] = setting(
+    rate: Annotated[Rate, from_text(parse_rate)] = setting(
         "60/min", "Admissions: `10/s`, `600/min`, `36000/h`, `unlimited`, or `0` to hold the line."
     )
-    burst: Annotated[float | None, BeforeValidator(parse_number), between(1, 100_000)] = setting(
+    burst: Annotated[float | None, from_text(parse_number), between(1, 100_000)] = setting(
         "", "How many may come in at once; one second of the rate, at least 1, if unset."
     )
     max_active: Annotated[Integer, between(0, 10_000_000)] = setting(
@@ -170,24 +172,22 @@ class Settings(BaseModel):
         "2m", "How long a claim may be repeated for the same pass."
     )
 
-    guard: Annotated[tuple[str, ...], BeforeValidator(split_list), AfterValidator(check_patterns)] = setting(
+    guard: Annotated[tuple[str, ...], from_text(split_list), AfterValidator(check_patterns)] = setting(
         "/*", "Paths behind the line, comma separated."
     )
-    bypass: Annotated[Bypass, BeforeValidator(parse_bypass)] = setting(
+    bypass: Annotated[Bypass, from_text(parse_bypass)] = setting(
         "/.well-known/*,/robots.txt,/favicon.ico",
         "What needs no pass: paths, addresses (`10.0.0.0/8`), `header:Name=secret`; comma separated.",
     )
-    shadow: Annotated[bool, BeforeValidator(parse_switch)] = setting(
-        "0", "Only count who would have been queued, and let everybody through: `1`, or `0`."
-    )
+    shadow: Switch = setting("0", "Only count who would have been queued, and let everybody through: `1`, or `0`.")
 
-    opens_at: Annotated[int | None, BeforeValidator(parse_moment)] = setting(
+    opens_at: Annotated[int | None, from_text(parse_moment)] = setting(
         "", "When the sale opens: `2026-12-01 10:00 Europe/Berlin`, or ISO 8601 with an offset; without it no sale."
     )
-    lobby_at: Annotated[When, BeforeValidator(parse_lobby)] = setting(
+    lobby_at: Annotated[When, from_text(parse_lobby)] = setting(
         "15m", "When the lobby opens: a time, or how long before the opening; `0` is no lobby, and no draw."
     )
-    closes_at: Annotated[When | None, BeforeValidator(parse_when)] = setting(
+    closes_at: Annotated[When | None, from_text(parse_when)] = setting(
         "", "When the sale closes: a time, or how long after the opening; never if unset."
     )
     at_close: Literal["drain", "stop"] = setting(
@@ -202,19 +202,17 @@ class Settings(BaseModel):
         "Where the note of the draw will come from, like a lottery's result of that day: named when the lobby opens; "
         "the opening waits for `waitroom draw --note`. Without it no note is used.",
     )
-    invite_share: Annotated[float, BeforeValidator(parse_share), between(0, 0.9)] = setting(
+    invite_share: Annotated[float, from_text(parse_share), between(0, 0.9)] = setting(
         "0", "The part of the rate that is for people with an invite, like `20%`; `0` is no invites."
     )
-    invite_only: Annotated[bool, BeforeValidator(parse_switch)] = setting(
-        "0", "Let in nobody without an invite: `1`, or `0`."
-    )
+    invite_only: Switch = setting("0", "Let in nobody without an invite: `1`, or `0`.")
 
     order_routes: Annotated[str, AfterValidator(check_routes)] = setting(
         "",
         "Requests that place an order, like `POST /checkout/confirm key=form:basket_id success=location:/thanks/*`; "
         "several, comma separated.",
     )
-    order_ignore: Annotated[tuple[str, ...], BeforeValidator(split_list)] = setting(
+    order_ignore: Annotated[tuple[str, ...], from_text(split_list)] = setting(
         "known",
         "Fields of an order's form that change each time it is shown, comma separated; `known` are the CSRF fields of "
         "the big frameworks.",
@@ -229,15 +227,15 @@ class Settings(BaseModel):
         "30d", "How long a shopper can look up what came of an order; after that nothing of it is kept."
     )
 
-    redis_url: Annotated[SecretStr | None, BeforeValidator(parse_redis_url)] = setting(
+    redis_url: Annotated[SecretStr | None, from_text(parse_redis_url)] = setting(
         "",
         "`redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://` or `redis+cluster://`; "
         "an embedded Redis is started if unset.",
     )
-    data_dir: Annotated[Path, BeforeValidator(parse_folder)] = setting(
+    data_dir: Annotated[Path, from_text(parse_folder)] = setting(
         "./waitroom-data", "Folder of the embedded Redis and the generated secret."
     )
-    secret: Annotated[tuple[SecretStr, ...], BeforeValidator(parse_secrets)] = setting(
+    secret: Annotated[tuple[SecretStr, ...], from_text(parse_secrets)] = setting(
         "", "Signing keys, comma separated, the first signs, 32 characters or more each; generated when embedded."
     )
 
@@ -247,43 +245,41 @@ class Settings(BaseModel):
     ] = setting("127.0.0.1", "The address to listen on.")
     port: Annotated[Integer, between(0, 65535)] = setting("8080", "The port to listen on; `0` takes a free one.")
     workers: Annotated[Integer, between(1, 64)] = setting("1", "Gateway processes.")
-    admin_listen: Annotated[Listen | None, BeforeValidator(parse_listen)] = setting(
+    admin_listen: Annotated[Listen | None, from_text(parse_listen)] = setting(
         "127.0.0.1:8081", "Where metrics, health and the admin API are, never on the public address; `off` for none."
     )
-    admin_token: Annotated[SecretStr | None, BeforeValidator(parse_token)] = setting(
+    admin_token: Annotated[SecretStr | None, from_text(parse_token)] = setting(
         "", "Bearer token of the admin API, 32 characters or more; without it there are only metrics and health."
     )
-    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = setting(
+    trusted_proxies: Annotated[tuple[Network, ...], from_text(parse_networks)] = setting(
         "", "Addresses (CIDRs) of proxies in front whose `X-Forwarded-*` count; comma separated."
     )
-    forwarded: Annotated[bool, BeforeValidator(parse_switch)] = setting(
-        "0", "Tell the shop by `Forwarded` (RFC 7239), too, who asks: `1`, or `0`."
-    )
-    forward_auth: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+    forwarded: Switch = setting("0", "Tell the shop by `Forwarded` (RFC 7239), too, who asks: `1`, or `0`.")
+    forward_auth: Switch = setting(
         "0",
         "Tell trusted proxies at `/-/waitroom/auth` whether a request may go to the shop, which they then send there "
         "themselves: `1`, or `0`.",
     )
-    cookie_domain: Annotated[str | None, BeforeValidator(parse_cookie_domain)] = setting(
+    cookie_domain: Annotated[str | None, from_text(parse_cookie_domain)] = setting(
         "", "A parent domain for shops over several hosts, like `shop.example`."
     )
-    cors_origins: Annotated[tuple[str, ...], BeforeValidator(parse_origins)] = setting(
+    cors_origins: Annotated[tuple[str, ...], from_text(parse_origins)] = setting(
         "", "Origins that may read our JSON from other hosts, comma separated."
     )
-    cloudflare_json: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+    cloudflare_json: Switch = setting(
         "0",
         "`1` adds the object `cfWaitingRoom` to our JSON, for apps that were written for Cloudflare's waiting room.",
     )
     on_store_failure: Literal["hold", "open"] = setting(
         "hold", "What newcomers meet while Redis is away: `hold` (a page that retries) or `open` (let in, metered)."
     )
-    waiting_status: Annotated[Literal[200, 202, 429, 503], BeforeValidator(parse_integer)] = setting(
+    waiting_status: Annotated[Literal[200, 202, 429, 503], from_text(parse_integer)] = setting(
         "503", "The status of the waiting page: 200, 202, 429 or 503."
     )
     stop_delay: Annotated[DurationMs, within(0, 5 * MINUTE)] = setting(
         "5s", "How long connections are still taken after SIGTERM, while `ready` says 503."
     )
-    retry: Annotated[bool, BeforeValidator(parse_switch)] = setting(
+    retry: Switch = setting(
         "1", "Try GET, HEAD and OPTIONS once more on a reused connection that was closed; `0` turns it off."
     )
     tunnel_idle: Annotated[DurationMs, within(10 * SECOND, DAY)] = setting(

@@ -28,6 +28,9 @@ class When(NamedTuple):
         return duration_text(self.ms) if self.is_span else iso_utc(self.ms)
 
 
+A_QUARTER = When(15 * 60_000, is_span=True)
+
+
 def iso_utc(ms: int) -> str:
     """`2026-12-01T09:00:00Z`; with milliseconds where there are any."""
     moment = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
@@ -44,11 +47,9 @@ def iso_ms(ms: int) -> str:
     return f"{iso_seconds(ms)[:-1]}.{ms % 1000:03d}Z"
 
 
-def parse_moment(value: object) -> object:
+def parse_moment(text: str) -> int | None:
     """Text → a time (ms since 1970); nothing → None. Raises ValueError with what continues a sentence."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if not text:
         return None
     found = MOMENT.fullmatch(text)
@@ -95,23 +96,20 @@ def in_zone(local: datetime, name: str) -> datetime:
     )
 
 
-def parse_lobby(value: object) -> object:
+def parse_lobby(text: str) -> When:
     """Like `parse_when`; a quarter of an hour if nothing is said."""
-    return parse_when("15m") if value == "" else parse_when(value)
+    return parse_when(text) or A_QUARTER
 
 
-def parse_when(value: object) -> object:
+def parse_when(text: str) -> When | None:
     """A time, or a duration (`15m`); nothing → None."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
+    text = text.strip()
     if not text:
         return None
     try:
         span = parse_duration_ms(text)
     except ValueError:
         moment = parse_moment(text)
-        assert isinstance(moment, int)
+        assert moment is not None  # the text is not empty
         return When(moment)
-    assert isinstance(span, int)
     return When(span, is_span=True)

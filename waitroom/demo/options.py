@@ -1,5 +1,6 @@
 """What a demo can be asked for. Bounds are checked here, so that every caller has the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +37,14 @@ class DemoOptions:
     """A sale that opens after so long, with a countdown, a lobby and a draw before it; None is open from the start."""
 
     def __post_init__(self) -> None:
-        for name in ("rate", "sale_in"):
-            text = getattr(self, name)
+        texts: list[tuple[str, str, Callable[[str], object]]] = [("rate", self.rate, parse_rate)]
+        if self.sale_in is not None:
+            texts.append(("sale-in", self.sale_in, parse_duration_ms))
+        for name, text, parse in texts:
             try:
-                parse_rate(text) if name == "rate" else parse_duration_ms(text)
+                parse(text)
             except ValueError as fault:
-                raise ValueError(f"{name.replace('_', '-')} is {text}; it {fault}") from fault
+                raise ValueError(f"{name} is {text}; it {fault}") from fault
         if self.crowd is not None and not 0 <= self.crowd <= MOST_PEOPLE:
             raise ValueError(f"crowd is {self.crowd}; it may be 0 to {MOST_PEOPLE}")
         if not 0 <= self.port <= 65535:
@@ -57,8 +60,4 @@ class DemoOptions:
     @property
     def sale_in_s(self) -> float:
         """Seconds until the opening; 0 without a sale."""
-        if self.sale_in is None:
-            return 0.0
-        ms = parse_duration_ms(self.sale_in)
-        assert isinstance(ms, int)
-        return ms / 1000
+        return 0.0 if self.sale_in is None else parse_duration_ms(self.sale_in) / 1000

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from waitroom.core.parse import parse_rate
-from waitroom.core.settings import Rate
 from waitroom.demo.options import DemoOptions
 from waitroom.demo.sale import DemoSale
 from waitroom.demo.storefront import ORDER_ROUTE
@@ -253,7 +252,6 @@ def how_many(options: DemoOptions) -> int:
     if options.storefront_only:
         return OVERRUN_PEOPLE
     rate = parse_rate(options.rate)
-    assert isinstance(rate, Rate)
     if rate.hold or rate.unlimited:
         return 20
     return round(min(500, max(5, rate.per_s * WAIT_S)))

@@ -57,7 +57,6 @@ def read(name: str, text: str) -> object:
             return text
         case "draw_lead":
             lead_ms = parse_duration_ms(text)
-            assert isinstance(lead_ms, int)
             if not LEAD_BOUNDS_MS[0] <= lead_ms <= LEAD_BOUNDS_MS[1]:
                 raise ValueError(f"is not within {' and '.join(map(duration_text, LEAD_BOUNDS_MS))}")
             return lead_ms
@@ -65,7 +64,6 @@ def read(name: str, text: str) -> object:
             if not text.strip():
                 return None
             count = parse_integer(text)
-            assert isinstance(count, int)
             if not 0 <= count <= MOST_STOCK:
                 raise ValueError(f"is not a number from 0 to {MOST_STOCK}")
             return count
