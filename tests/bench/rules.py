@@ -315,9 +315,9 @@ TABLE = [
     ),
     Rule(
         "a seat lasts as long as the latest pass",
-        SYNC,
-        "KEYS[4], 'GT', ",
-        "KEYS[4], ",
+        ADMISSION,
+        "active, 'GT', ",
+        "active, ",
         RULES + "test_a_seat_never_ends_before_the_latest_pass_signed",
     ),
     # Held polls.

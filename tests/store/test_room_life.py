@@ -466,6 +466,27 @@ async def test_seats_put_back_after_a_loss_expire_too(redis_url: str) -> None:
         assert await room.redis.pttl(room.room.keys.active) > 0
 
 
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_seat_that_somebody_still_holds_expires_too(redis_url: str, again: bool) -> None:
+    """Cause: a repeated claim, and an adoption, put back into an empty Redis a seat without a TTL. Effect: where no pass
+    was renewed after that, a key for ever.
+    """
+    async with room_in(redis_url, QUICK) as room:
+        await room.enter(1)
+        await room.move_front(1)
+        await room.claim(0)
+        await room.redis.delete(room.room.keys.active)
+
+        if again:
+            (claim,) = await room.claim(0)
+            assert claim.outcome == "again"
+        else:
+            granted = [Renewal(room.generation, 0, round(room.clock.now_ms) + 1000)]
+            assert await room.room.adopt(room.snapshot, session_idle_ms=60_000, granted=granted)
+
+        assert await room.redis.pttl(room.room.keys.active) > 0
+
+
 async def test_beats_are_kept_no_longer_than_they_count(redis_url: str) -> None:
     """Cause: one TTL for the longest away_after. Effect: at a million waiting 33 bytes each instead of one."""
     async with room_in(redis_url, QUICK) as room:

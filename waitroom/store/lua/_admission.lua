@@ -22,6 +22,13 @@ local function seats_free(r, active, ghosts)
   return r.max_active - taken
 end
 
+-- Count a seat until `end_ms`, not less long than it is counted already. 1 if it was not counted at all, else 0.
+local function keep_seat(active, member, end_ms)
+  local is_new = redis.call('ZADD', active, 'GT', end_ms, member)
+  redis.call('PEXPIRE', active, ACTIVE_KEPT)
+  return is_new
+end
+
 -- Who stands at the door: nobody who has not asked for 5 s, or who asked at a time to come (the clock went back).
 local function tidy_door(door, asked)
   for _, span in ipairs({{'-inf', now_ms - 5000}, {now_ms + 1000, '+inf'}}) do
@@ -58,7 +65,6 @@ local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   -- SETBIT counts from the highest bit of a byte; the bits are read as little-endian numbers.
   redis.call('SETBIT', claimed, place % 65536 + 7 - 2 * (place % 8), 1)
   keep_claims(claims, claimed)
-  redis.call('ZADD', active, whole(r.created * 1000 + math.ceil(at / 1000) + seat_ms), r.generation .. ':' .. member)
-  redis.call('PEXPIRE', active, ACTIVE_KEPT)
+  keep_seat(active, r.generation .. ':' .. member, whole(r.created * 1000 + math.ceil(at / 1000) + seat_ms))
   return at
 end

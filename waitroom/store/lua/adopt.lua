@@ -49,7 +49,7 @@ elseif mine.generation == kept.generation then
   end
 end
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
-for i = 5, fields - 2, 2 do redis.call('ZADD', KEYS[2], 'GT', ARGV[i + 1], ARGV[i]) end
+for i = 5, fields - 2, 2 do keep_seat(KEYS[2], ARGV[i], ARGV[i + 1]) end
 -- A seat remembered and not there was forgotten, or given back: no more were forgotten than admissions were.
 local known_ghosts = ghost_seats(KEYS[4])
 local ghosts = math.min(tonumber(ARGV[2]) - seats, known_ghosts + forgotten)

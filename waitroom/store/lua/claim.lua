@@ -34,7 +34,7 @@ for i = 4, #ARGV, 3 do
       at, granted = at or micros(r.now), granted or whole(now_ms)
       if not has_seat then
         seats = seats - 1 -- a seat that Redis forgot
-        redis.call('ZADD', active, whole(now_ms + seat_ms), seat)
+        keep_seat(active, seat, whole(now_ms + seat_ms))
       end
       redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
       keep_claims(KEYS[key], KEYS[key + 1])
