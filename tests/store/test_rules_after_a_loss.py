@@ -4,6 +4,7 @@ All were found by random histories.
 """
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +13,12 @@ from tests.store.room_support import TestRoom, room_in
 from tests.store.test_room_rules import admitted, line_of, with_and_without
 from waitroom.core.meter import HORIZON_US, Limits
 from waitroom.core.model import write_limits
+from waitroom.core.sale.schedule import Schedule, write_new_sale, write_schedule
 from waitroom.core.settings import Settings
 from waitroom.core.watch import Watch
 from waitroom.store.operating import settled
 from waitroom.store.replies import Renewal, Unsettled
-from waitroom.store.sale import change_sale
+from waitroom.store.sale import SHOP, change_sale
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:1"})
 
@@ -305,3 +307,31 @@ async def test_what_an_operator_changes_right_after_a_loss_waits_for_whoever_rem
 
         after = await room.sync(generation="")
         assert (after.state.generation, after.state.limits.hold) == (fresh.state.generation, True)
+
+
+async def test_an_operators_change_counts_for_more_than_what_followed_from_an_older_sale(one_redis_url: str) -> None:
+    """A master that was cut off went on by its clock, with the one worker that still reached it.
+
+    Cause: each change of phase, and each stock count, made a sale as much newer as an operator's change. Effect: with
+    the worker's return the old schedule was in force again.
+    """
+    async with room_in(one_redis_url, Limits(10, 10)) as room:
+        now_ms = int(room.clock.now_ms)
+        sale = Schedule(now_ms + 60_000, now_ms + 10_000, 0, "drain", 20_000)
+        await change_sale(room.room, write_new_sale(sale), by="test")
+        both = (await room.sync()).state.fields
+        later = replace(sale, opens_ms=sale.opens_ms + 600_000)
+        await change_sale(room.room, write_schedule(later), by="test")
+        after = (await room.sync()).state
+        await room.set(**both)
+        await room.clock.pass_s(70)
+        await room.catch_up()
+        for stock in range(9, 4, -1):
+            await change_sale(room.room, {"stock": str(stock)}, by=SHOP)
+        cut_off = await room.sync()
+        await room.redis.hset(room.room.keys.state, mapping=dict(after.fields))
+
+        assert await room.room.adopt(cut_off, session_idle_ms=1000)
+
+        assert cut_off.state.sale.latched != after.sale.latched
+        assert (await room.sync()).state.sale.schedule == later

@@ -47,6 +47,12 @@ local function gives_numbers(r)
   return not r.sold_out and not is_over and (r.phase == 'lobby' or r.phase == 'drawn' or r.phase == 'open')
 end
 
+-- Which memory of a sale is the newest (adopt.lua): an operator's word counts for more than all that followed from the
+-- word before it, by the clock or by the shop, also at a server that was cut off.
+local function sale_changed(is_word)
+  redis.call('HINCRBY', STATE, 'sale_version', is_word and '1000000000' or 1)
+end
+
 local function save(r)
   redis.call('HSET', STATE, 'issued', whole(r.issued), 'front', whole(r.front), 'next_at', micros(r.next_at),
     'last', micros(r.last))

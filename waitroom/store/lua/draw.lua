@@ -14,7 +14,7 @@ if v[6] ~= '' then return {'ok', v[6] == ARGV[3] and 'known' or 'other'} end
 if is_note and r.phase ~= 'drawn' then return {'ok', 'late'} end
 
 redis.call('HSET', STATE, ARGV[2], ARGV[3])
-redis.call('HINCRBY', STATE, 'sale_version', 1)
+sale_changed(is_note)
 if is_note then note = ARGV[3] else seed = ARGV[3] end
 if seed ~= '' and (source == '' or note ~= '') then
   redis.call('HSET', STATE, 'draw_known', whole(now_ms))

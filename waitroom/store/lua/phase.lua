@@ -23,7 +23,7 @@ local draw, is_over = math.max(lobby or 0, (opens or 0) - (lead or 0)), r.closes
 local function latch(phase)
   r.phase = phase
   redis.call('HSET', STATE, 'phase', phase, 'phase_at', whole(now_ms))
-  redis.call('HINCRBY', STATE, 'sale_version', 1)
+  sale_changed(false)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'phase_changed', 'phase', phase, 'issued', whole(r.issued))
 end
 -- Not before everybody of the lobby has had the time to learn their places.
@@ -45,7 +45,7 @@ if r.phase == 'lobby' and commitment == '' and fresh ~= '' then
   redis.call('HSET', STATE, 'draw_nonce', ARGV[4], 'draw_key', ARGV[5], 'draw_source', ARGV[6], 'draw_opened', ARGV[7],
     'draw_commitment', commitment, 'draw_drawn', 0, 'draw_numbers', '', 'draw_left_out', '', 'draw_seed', '',
     'draw_note', '', 'draw_known', 0)
-  redis.call('HINCRBY', STATE, 'sale_version', 1)
+  sale_changed(false)
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'draw_announced', 'commitment', commitment, 'source', ARGV[6])
 end
 if r.phase == 'lobby' and commitment ~= '' and now_ms >= draw and not (is_over and stops) then

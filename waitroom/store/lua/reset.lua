@@ -10,6 +10,6 @@ new_generation(r, ARGV[2], ARGV[4])
 if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then redis.call('HSET', STATE, 'lobby_size', 0) end
 if r.phase == 'lobby' or r.phase == 'drawn' then redis.call('HSET', STATE, 'due', 1) end
 redis.call('HSET', STATE, 'draw_commitment', '')
-redis.call('HINCRBY', STATE, 'sale_version', 1)
+sale_changed(true)
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'room_reset', 'by', ARGV[3], 'generation', ARGV[2])
 return {'ok'}

@@ -24,7 +24,7 @@ for i = 5, #ARGV, 2 do
     redis.call('HSET', KEYS[3], 'due', 1, 'renew', 1)
   end
 end
-redis.call('HINCRBY', STATE, 'sale_version', 1)
+sale_changed(ARGV[2] ~= 'shop')
 -- The shop tells its stock with every order: the log would hold nothing else.
 if ARGV[2] ~= 'shop' or sells_out then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'sale_changed', 'by', ARGV[2],
