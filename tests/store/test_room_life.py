@@ -468,8 +468,8 @@ async def test_seats_put_back_after_a_loss_expire_too(redis_url: str) -> None:
 
 @pytest.mark.parametrize("again", [True, False])
 async def test_a_seat_that_somebody_still_holds_expires_too(redis_url: str, again: bool) -> None:
-    """Cause: a repeated claim, and an adoption, put back into an empty Redis a seat without a TTL. Effect: where no pass
-    was renewed after that, a key for ever.
+    """Cause: a repeated claim, and an adoption, put back into an empty Redis a seat without a TTL. Effect: where no
+    pass was renewed after that, a key for ever.
     """
     async with room_in(redis_url, QUICK) as room:
         await room.enter(1)
