@@ -1,9 +1,9 @@
 """Thousands of random histories before the real scripts, each checked for P1 to P4.
 
-    python -m tests.bench.histories [--count 5000] [--seed 0] [--steps 60] [--jobs 2] [--sale]
+    python -m tests.bench.histories [--count 5000] [--seed 0] [--steps 60] [--jobs 2] [--kind line]
 
 Prints what happened in them, and each broken promise with a short history to read. A history is repeated with
-`--seed N --count 1`. With `--sale` the room holds one sale after the other.
+`--seed N --count 1`. Kinds are listed in tests/store/histories/play.py.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import uvloop
 
-from tests.store import history as past
-from tests.store.random_history import World, random_history
-from tests.store.sale_history import SaleWorld
+from tests.store.histories.events import Mishap
+from tests.store.histories.play import KINDS, random_history
+from tests.store.histories.story import tell
 from tests.support import running_redis
 
 AT_A_TIME = 25
@@ -34,29 +34,29 @@ class Part(NamedTuple):
     broken: dict[int, str]
 
 
-def run_part(first: int, count: int, steps: int, sale: bool) -> Part:
+def run_part(first: int, count: int, steps: int, kind: str) -> Part:
     with running_redis() as server:
-        return uvloop.run(check(server.url, range(first, first + count), steps, SaleWorld if sale else World))
+        return uvloop.run(check(server.url, range(first, first + count), steps, kind))
 
 
-async def check(url: str, seeds: range, steps: int, world_of: type[World]) -> Part:
+async def check(url: str, seeds: range, steps: int, kind: str) -> Part:
     part = Part(Counter(), [], {})
     for seed in seeds:
-        outcome = await random_history(url, seed, steps=steps, world_of=world_of)
+        outcome = await random_history(url, seed, kind, steps=steps)
         part.seconds.append(outcome.history[-1].at_s)
         for event in outcome.history:
-            name = str(event).strip("()").partition(" of ")[0] if isinstance(event, past.Mishap) else ""
+            name = str(event).strip("()").partition(" of ")[0] if isinstance(event, Mishap) else ""
             part.events[" ".join(w for w in name.split()[:4] if w.isalpha()) or type(event).__name__.lower()] += 1
         if found := outcome.faults():
-            part.broken[seed] = past.tell(outcome.history, found[0])
+            part.broken[seed] = tell(outcome.history, found[0])
     return part
 
 
-def parts(first: int, count: int, steps: int, jobs: int, *, sale: bool) -> Iterator[Part]:
+def parts(first: int, count: int, steps: int, jobs: int, kind: str) -> Iterator[Part]:
     starts = range(first, first + count, AT_A_TIME)
     sizes = [min(AT_A_TIME, first + count - start) for start in starts]
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run_part, starts, sizes, [steps] * len(sizes), [sale] * len(sizes))
+        yield from pool.map(run_part, starts, sizes, [steps] * len(sizes), [kind] * len(sizes))
 
 
 def main() -> None:
@@ -65,14 +65,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--sale", action="store_true")
+    parser.add_argument("--kind", choices=KINDS, default="line")
     options = parser.parse_args()
 
     started = time.monotonic()
     events: Counter[str] = Counter()
     seconds: list[float] = []
     broken: dict[int, str] = {}
-    for part in parts(options.seed, options.count, options.steps, options.jobs, sale=options.sale):
+    for part in parts(options.seed, options.count, options.steps, options.jobs, options.kind):
         events.update(part.events)
         seconds += part.seconds
         broken |= part.broken

@@ -84,7 +84,7 @@ class Clock:
 
 
 def drawing_of(room: Room, *, source: str = "", secret: str = "a-key-of-this-test-0123456789abcdef") -> Drawing:
-    name = room.keys.prefix[len("waitroom:{") : -2]
+    name = room.keys.of_room[len("waitroom:{") : -2]
     settings = Settings.model_validate({"origin": "http://x", "room": name, "secret": secret, "draw_source": source})
     return Drawing(settings, room)
 

@@ -1,26 +1,15 @@
 """Random histories keep P1 to P4, and the checker refuses those that do not."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import uvloop
 
-from tests.store.history import (
-    Admitted,
-    Called,
-    Event,
-    Issued,
-    Limited,
-    Lost,
-    Mishap,
-    Place,
-    Seated,
-    Stands,
-    faults,
-    tell,
-)
-from tests.store.random_history import random_history
-from tests.store.sale_history import SaleWorld
+from tests.store.histories.claims import faults
+from tests.store.histories.events import Admitted, Called, Event, Issued, Limited, Lost, Mishap, Place, Seated, Stands
+from tests.store.histories.play import random_history
+from tests.store.histories.story import tell
 from waitroom.core.meter import Limits
 
 COUNT = 30
@@ -33,7 +22,7 @@ def at(number: int) -> Place:
     return Place("g", number)
 
 
-def let_in(number: int, at_s: float, begins_s: float | None = None, *, stays_s: float = 60, **what: bool) -> Admitted:
+def let_in(number: int, at_s: float, begins_s: float | None = None, *, stays_s: float = 60, **what: Any) -> Admitted:
     begins_s = at_s if begins_s is None else begins_s
     return Admitted(at_s, at(number), f"visitor {number}", begins_s, begins_s + stays_s, **what)
 
@@ -150,10 +139,10 @@ def test_random_histories_keep_the_promises(one_redis_url: str) -> None:
 
 
 def test_random_histories_of_sales_keep_the_promises_and_their_hours(one_redis_url: str) -> None:
-    """Nobody gets a number or comes in while the sale is not on; hundreds more by the same command with `--sale`."""
+    """Nobody gets a number or comes in while the sale is not on; hundreds more with `--kind sale`."""
 
     async def broken() -> list[str]:
-        outcomes = [await random_history(one_redis_url, seed, world_of=SaleWorld) for seed in range(SALES)]
+        outcomes = [await random_history(one_redis_url, seed, "sale") for seed in range(SALES)]
         return [tell(outcome.history, fault) for outcome in outcomes for fault in outcome.faults()[:1]]
 
     assert not (found := uvloop.run(broken())), "\n\n".join(found)
@@ -171,7 +160,7 @@ def test_random_histories_of_sales_keep_the_promises_and_their_hours(one_redis_u
 def test_without_a_rule_of_the_sale_a_history_breaks_its_hours(one_redis_url: str, rule: tuple[str, str]) -> None:
     async def is_found() -> bool:
         for seed in range(MOST_SALES):
-            outcome = await random_history(one_redis_url, seed, world_of=SaleWorld, without=[rule])
+            outcome = await random_history(one_redis_url, seed, "sale", without=(rule,))
             if any(fault.promise == "sale" for fault in outcome.faults()):
                 return True
         return False

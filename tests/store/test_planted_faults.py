@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.store.random_history import random_history
+from tests.store.histories.play import random_history
 from tests.store.room_support import Replacement
 from tests.store.test_room_model import WRONG, RoomAgainstModel
 from tests.store.test_room_rules import CONVERSION
@@ -96,7 +96,7 @@ def test_the_history_checker_finds_a_fault(one_redis_url: str, fault: str) -> No
 
     async def histories_until_found() -> int:
         for seed in range(MOST_HISTORIES):
-            outcome = await random_history(one_redis_url, seed, without=[rule])
+            outcome = await random_history(one_redis_url, seed, without=(rule,))
             if any(found.promise == promise for found in outcome.faults()):
                 return seed + 1
         return 0

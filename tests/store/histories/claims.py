@@ -1,8 +1,5 @@
-"""What happened in a room, as a list of events, and the promises it broke.
-
-Pure: it knows no Redis and none of the project's rules but the horizon. Times are seconds on a stop-watch beside the
-shop, which no clock that jumps can touch. Events stand in the order in which Redis did them; an admission stands here
-only if a worker heard of it, as what nobody heard of reaches no shop.
+"""The promises of every line, and where a history broke them. Pure: no Redis, none of the project's rules but the
+horizon.
 
     P1   in any span no more admissions begin than burst + rate · span; across a change each under the rate it was made
          at; none is made during a hold, none reserved further ahead than the horizon
@@ -13,10 +10,11 @@ only if a worker heard of it, as what nobody heard of reaches no shop.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from tests.store.histories.events import Admitted, Called, History, Issued, Limited, Lost, Place, Seated, Stands
+from tests.store.histories.story import Fault
 from waitroom.core.meter import HORIZON_US, Limits
 
 H_S = HORIZON_US / 1e6
@@ -24,135 +22,12 @@ STANDING_S = 1.0
 """A worker that lives asks for those at its door four times a second."""
 SAME_CALL_S = 2.0
 SLACK_S = 0.001
-MOST_TOLD = 30
-
-
-class Place(NamedTuple):
-    generation: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.number}" if len(self.generation) < 4 else f"{self.number} of {self.generation[:4]}"
-
-
-class Limited(NamedTuple):
-    """These limits are in force from now on."""
-
-    at_s: float
-    limits: Limits
-
-    def __str__(self) -> str:
-        limits = self.limits
-        rate = "unlimited" if limits.unlimited else f"{limits.rate_per_s:g}/s, burst {limits.burst:g}"
-        seats = f", {limits.max_active} seats" if limits.max_active else ""
-        return f"limits: {rate}{seats}{', held' if limits.hold else ''}"
-
-
-class Issued(NamedTuple):
-    at_s: float
-    place: Place
-    visitor: str
-
-    def __str__(self) -> str:
-        return f"number {self.place} to {self.visitor[:6]}"
-
-
-class Called(NamedTuple):
-    """Every place of the generation below `front` has been called."""
-
-    at_s: float
-    generation: str
-    front: int
-
-    def __str__(self) -> str:
-        return f"front at {Place(self.generation, self.front)}"
-
-
-class Stands(NamedTuple):
-    """Asked, and stands at the door."""
-
-    at_s: float
-    place: Place
-
-    def __str__(self) -> str:
-        return f"{self.place} stands at the door"
-
-
-class Admitted(NamedTuple):
-    """`counts`: an admission, not the repeated answer of an earlier one. `end_s`: the pass is good until then."""
-
-    at_s: float
-    place: Place
-    visitor: str
-    begins_s: float
-    end_s: float
-    counts: bool = True
-    on_the_spot: bool = False
-
-    def __str__(self) -> str:
-        how = "on the spot" if self.on_the_spot else "admitted" if self.counts else "told again"
-        return f"{self.place} {how} from {self.begins_s:.3f} until {self.end_s:.1f}, {self.visitor[:6]}"
-
-
-class Seated(NamedTuple):
-    """The pass is good until `end_s` now; not above `at_s` once it was given back."""
-
-    at_s: float
-    place: Place
-    end_s: float
-
-    def __str__(self) -> str:
-        return f"{self.place} keeps the seat until {self.end_s:.1f}" if self.end_s > self.at_s else f"{self.place} left"
-
-
-class Lost(NamedTuple):
-    """Redis lost what it wrote since then."""
-
-    at_s: float
-    since_s: float
-
-    def __str__(self) -> str:
-        return f"Redis lost what it knew since {self.since_s:.3f}"
-
-
-class Mishap(NamedTuple):
-    """Something that promises nothing: a worker died, Redis restarted. Told with every fault."""
-
-    at_s: float
-    what: str
-
-    def __str__(self) -> str:
-        return f"({self.what})"
-
-
-Event = Mishap | Limited | Issued | Called | Stands | Admitted | Seated | Lost
-History = Sequence[Event]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`index` of the event that broke the promise; `about`: the events that belong to it."""
-
-    promise: str
-    index: int
-    says: str
-    about: tuple[int, ...] = ()
 
 
 def faults(history: History) -> list[Fault]:
     """Every promise broken, the earliest first."""
     found = [*broken_rate(history), *broken_capacity(history), *broken_order(history), *broken_once(history)]
     return sorted(found, key=lambda fault: fault.index)
-
-
-def tell(history: History, fault: Fault) -> str:
-    """A counterexample to read: what is broken, and the last events that belong to it."""
-    first = min((*fault.about, fault.index))
-    around = (i for i in range(first, fault.index) if isinstance(history[i], Mishap | Lost | Limited))
-    about = sorted({*fault.about, fault.index, *around})[-MOST_TOLD:]
-    lines = [f"{fault.promise}: {fault.says}"]
-    lines += [f"  {history[i].at_s:9.3f} s  {history[i]}{'   ← here' if i == fault.index else ''}" for i in about]
-    return "\n".join(lines)
 
 
 def broken_rate(history: History) -> Iterator[Fault]:

@@ -1,0 +1,114 @@
+"""What happened in a room, as a list of events.
+
+Times are seconds on a stop-watch beside the shop, which no clock that jumps can touch. Events stand in the order in
+which Redis did them; an admission stands here only if a worker heard of it, as what nobody heard of reaches no shop.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from waitroom.core.meter import Limits
+
+
+class Place(NamedTuple):
+    generation: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.number}" if len(self.generation) < 4 else f"{self.number} of {self.generation[:4]}"
+
+
+class Limited(NamedTuple):
+    """These limits are in force from now on: of the room, or of one `line` of it."""
+
+    at_s: float
+    limits: Limits
+    line: str = ""
+
+    def __str__(self) -> str:
+        limits = self.limits
+        rate = "unlimited" if limits.unlimited else f"{limits.rate_per_s:g}/s, burst {limits.burst:g}"
+        seats = f", {limits.max_active} seats" if limits.max_active else ""
+        return f"limits{self.line and f' of the {self.line} line'}: {rate}{seats}{', held' if limits.hold else ''}"
+
+
+class Issued(NamedTuple):
+    at_s: float
+    place: Place
+    visitor: str
+
+    def __str__(self) -> str:
+        return f"number {self.place} to {self.visitor[:6]}"
+
+
+class Called(NamedTuple):
+    """Every place of the generation below `front` has been called."""
+
+    at_s: float
+    generation: str
+    front: int
+
+    def __str__(self) -> str:
+        return f"front at {Place(self.generation, self.front)}"
+
+
+class Stands(NamedTuple):
+    """Asked, and stands at the door."""
+
+    at_s: float
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.place} stands at the door"
+
+
+class Admitted(NamedTuple):
+    """`counts`: an admission, not the repeated answer of an earlier one. `end_s`: the pass is good until then."""
+
+    at_s: float
+    place: Place
+    visitor: str
+    begins_s: float
+    end_s: float
+    counts: bool = True
+    on_the_spot: bool = False
+    line: str = ""
+
+    def __str__(self) -> str:
+        how = "on the spot" if self.on_the_spot else "admitted" if self.counts else "told again"
+        return f"{self.place} {how} from {self.begins_s:.3f} until {self.end_s:.1f}, {self.visitor[:6]}"
+
+
+class Seated(NamedTuple):
+    """The pass is good until `end_s` now; not above `at_s` once it was given back."""
+
+    at_s: float
+    place: Place
+    end_s: float
+
+    def __str__(self) -> str:
+        return f"{self.place} keeps the seat until {self.end_s:.1f}" if self.end_s > self.at_s else f"{self.place} left"
+
+
+class Lost(NamedTuple):
+    """Redis lost what it wrote since then."""
+
+    at_s: float
+    since_s: float
+
+    def __str__(self) -> str:
+        return f"Redis lost what it knew since {self.since_s:.3f}"
+
+
+class Mishap(NamedTuple):
+    """Something that promises nothing: a worker died, Redis restarted. Told with every fault."""
+
+    at_s: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"({self.what})"
+
+
+Event = Mishap | Limited | Issued | Called | Stands | Admitted | Seated | Lost
+History = Sequence[Event]
