@@ -10,12 +10,12 @@ from waitroom.core.changes import (
     Misused,
     Situation,
     after_words,
-    duration,
     effects,
     hold,
     read_words,
 )
 from waitroom.core.meter import Limits
+from waitroom.core.sentences import duration
 
 ROOM = Situation(Limits(rate_per_s=1.0, burst=1.0), message="", waiting=1200, inside=87)
 

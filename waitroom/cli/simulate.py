@@ -17,8 +17,9 @@ from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.curves import clock, curves
 from waitroom.cli.plot import svg
 from waitroom.cli.sale_options import SaleOptions, read_sale
-from waitroom.core.changes import duration, people, rate_text
+from waitroom.core.changes import rate_text
 from waitroom.core.parse import duration_text
+from waitroom.core.sentences import duration, people
 from waitroom.core.simulation.outcome import Outcome
 from waitroom.core.simulation.simulate import Sale, simulate
 

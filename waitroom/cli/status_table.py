@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from rich.markup import escape
 from rich.table import Table
 
-from waitroom.core.changes import duration, rate_text
+from waitroom.core.changes import rate_text
 from waitroom.core.probes import Tally
 from waitroom.core.sale.changes import at, end_text
+from waitroom.core.sentences import duration
 from waitroom.core.shadow import Shadowed
 from waitroom.core.times import iso_utc
 from waitroom.store.overview import Overview

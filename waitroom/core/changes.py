@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from waitroom.core.meter import Limits
 from waitroom.core.parse import Rate
 from waitroom.core.sale import changes as sale_changes
+from waitroom.core.sentences import duration, people
 from waitroom.core.settings import Settings
 
 LIMITS = ("rate", "burst", "max_active")
@@ -186,16 +187,5 @@ def cap_effects(before: Situation, after: Situation) -> Iterator[str]:
         )
 
 
-def people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"
-
-
 def rate_text(limits: Limits) -> str:
     return str(Rate(limits.rate_per_s, unlimited=limits.unlimited))
-
-
-def duration(seconds: float) -> str:
-    """Rounded for people: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

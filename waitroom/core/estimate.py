@@ -13,6 +13,9 @@ HOLD_BELOW_S = 120.0
 HOLD_S = (3, 25)
 HOLD_PART = 6
 LONGEST_POLL_S = 30.0
+FIRST_POLL_S = 3.0
+SOON_S = 10.0
+"""With a shorter wait the first poll does not wait either."""
 
 MOVE_KEPT_MS = 20 * 60_000
 FINE_MS = 60_000
@@ -146,6 +149,11 @@ def next_poll(soonest_s: float | None, number: int) -> tuple[float, int]:
     if soonest_s < HOLD_BELOW_S:
         return 1.0, int(min(HOLD_S[1], max(HOLD_S[0], soonest_s / HOLD_PART)))
     return min(LONGEST_POLL_S, max(5.0, (soonest_s - HOLD_BELOW_S) / 10)) * spread(number), 0
+
+
+def first_poll_s(number: int) -> float:
+    """When a page asks for the first time after it came: 2 to 4 s, the same for one visitor."""
+    return FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)
 
 
 def spread(number: int) -> float:

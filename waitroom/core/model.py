@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from waitroom.core.meter import Limits, Meter
 from waitroom.core.sale.draw import Places
-from waitroom.core.sale.draw_state import Draw, read_draw
+from waitroom.core.sale.draw_state import Draw, read_draw, read_ranges
 from waitroom.core.sale.schedule import LEARN_MS, NO_SALE, Sale, read_sale
 from waitroom.core.table import EMPTY, Table
 
@@ -109,8 +109,7 @@ def read_state(fields: Mapping[str, str]) -> State:
 
 def read_holes(fields: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
     """Numbers that nobody has, as half-open ranges: one is made whenever a lost Redis is adopted."""
-    older = tuple(tuple(map(int, hole.split("-"))) for hole in fields["holes"].split())
-    return cast(tuple[tuple[int, int], ...], (*older, (int(fields["hole"]), int(fields["hole_end"]))))
+    return (*read_ranges(fields["holes"]), (int(fields["hole"]), int(fields["hole_end"])))
 
 
 def read_limits(fields: Mapping[str, str]) -> Limits:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import SecretStr
 
-from waitroom.core.addresses import split_address
+from waitroom.core.addresses import host_and_port, split_address
 
 SCHEMES = {
     f"redis{tls}{kind}": (kind.removeprefix("+") or "server", bool(tls))
@@ -57,8 +57,7 @@ class RedisPlace(NamedTuple):
 
 
 def shown(host: Host) -> str:
-    name, port = host
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return host_and_port(*host)
 
 
 def parse_redis_url(text: str) -> SecretStr | None:

@@ -7,9 +7,10 @@ without running ahead of it, like a player's buffer.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from waitroom.core.meter import HORIZON_US, Limits, Meter, backlog_us, credit_us
+from waitroom.core.presence import Presence
 
 AGES = 6
 """For so many seconds after the call people are expected, by the chance that those called before them have shown."""
@@ -26,12 +27,6 @@ PRIOR = 2
 
 Ages = tuple[int, ...]
 """One count for each second since the call: up to 1, 2 … 6 s."""
-
-
-class Line(Protocol):
-    """What release asks of presence."""
-
-    def walk(self, front: int, people: int, end: int) -> int: ...
 
 
 class Cohort(NamedTuple):
@@ -132,6 +127,6 @@ def people_wanted(room: RoomNow) -> int:
     return max(0, min(want, waiting))
 
 
-def release(room: RoomNow, presence: Line) -> int:
+def release(room: RoomNow, presence: Presence) -> int:
     """The new front: never back, never past `issued`."""
     return presence.walk(room.front, people_wanted(room), room.issued)

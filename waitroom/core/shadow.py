@@ -1,7 +1,7 @@
 """What shadow mode reports: requests that would have been queued, by kind, client and path.
 
-Nothing in it tells people apart: a client is one of CLIENTS, and a path is kept without its query and without what may
-name somebody or something in it (`shape_of`).
+Nothing in it tells people apart: a client is one of the kinds in AGENTS, and a path is kept without its query and
+without what may name somebody or something in it (`shape_of`).
 """
 
 import re
@@ -40,7 +40,6 @@ AGENTS: Final = (
     ("mozilla/", "browser"),
 )
 NO_AGENT, OTHER_CLIENT = "no-name", "other"
-CLIENTS: Final = frozenset((*(family for _, family in AGENTS), NO_AGENT, OTHER_CLIENT))
 
 NAMING: Final = re.compile(r"\d{3,}|%|@|^(?=.*\d)[\w.~-]{16,}$|^[\w~-]{33,}$|^\d+$")
 """A segment of a path that may be a number, a token or a name of somebody."""

@@ -19,7 +19,8 @@ Every field of theirs, with their types; integers are minutes, rounded up.
 import json
 from datetime import datetime
 
-from waitroom.edge.facts import PageFacts, iso_time
+from waitroom.core.times import iso_ms
+from waitroom.edge.facts import PageFacts
 
 OVER = frozenset(("sold_out", "closed"))
 PREQUEUEING = frozenset(("lobby", "drawn"))
@@ -45,7 +46,7 @@ def waiting_room(facts: PageFacts, *, is_waiting: bool) -> bytes:
         "waitTimeFormatted": _in_words(wait if is_known else None),
         "queueIsFull": False,
         "queueAll": is_over or facts.state == "held",
-        "lastUpdated": iso_time(facts.server_time_ms).decode(),
+        "lastUpdated": iso_ms(facts.server_time_ms),
         "refreshIntervalSeconds": 0 if is_over else max(1, -int(-facts.next_poll_s // 1)),
         "queueingMethod": "reject" if is_over else "fifo",
         "isFIFOQueue": not is_over,

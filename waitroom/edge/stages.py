@@ -5,7 +5,7 @@ from typing import Any
 from waitroom.core.estimate import spread
 from waitroom.core.judge import Holds
 from waitroom.core.sale.schedule import Phase, Sale
-from waitroom.edge.facts import iso_time
+from waitroom.core.times import iso_ms
 
 QUIET_POLL_S = 20.0
 LOBBY_SPREAD_S = 25.0
@@ -31,9 +31,9 @@ def sale_facts(sale: Sale, phase: Phase | None) -> dict[str, Any]:
     if sale.schedule is not None:
         schedule = sale.schedule
         facts |= {
-            "lobby_at": iso_time(schedule.lobby_ms).decode(),
-            "opens_at": iso_time(sale.expected_ms).decode(),
-            "closes_at": iso_time(schedule.closes_ms).decode() if schedule.closes_ms else None,
+            "lobby_at": iso_ms(schedule.lobby_ms),
+            "opens_at": iso_ms(sale.expected_ms),
+            "closes_at": iso_ms(schedule.closes_ms) if schedule.closes_ms else None,
             "at_close": schedule.at_close if schedule.closes_ms else None,
         }
     return facts

@@ -3,7 +3,7 @@
 from random import randrange
 from typing import NamedTuple
 
-from waitroom.core.estimate import HOLD_BELOW_S, HOLD_S, next_poll, pace_of, spread, wait_range
+from waitroom.core.estimate import HOLD_BELOW_S, HOLD_S, SOON_S, first_poll_s, next_poll, pace_of, spread, wait_range
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
 from waitroom.core.sale.schedule import GATHERING
@@ -14,9 +14,7 @@ from waitroom.edge.visitor import Visitor
 from waitroom.store.line import Line
 
 LONGEST_HOLD_S = 30.0
-FIRST_POLL_S = 3.0
 SHORTEST_POLL_S = 0.2
-SOON_S = 10.0
 AWAY_POLL_S = 5.0
 PAUSED_HOLD_S = 15
 NOTICED_MS = 120_000
@@ -206,7 +204,7 @@ class Status:
         ahead, wait, poll_s, hold_s = self._figures(shared, number, place, shown)
         soonest_s = ahead / shared.limits.rate_per_s if wait is None else wait[0]
         if first and soonest_s >= SOON_S:
-            poll_s = FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)
+            poll_s = first_poll_s(number)
         is_scarce = told.stock is not None and ahead >= told.stock
         change = shared.change if ticket.issued_ms < shared.changed_ms else None
         if is_scarce or change:
@@ -307,7 +305,7 @@ class Status:
         number = randrange(4096) if ticket is None else ticket.number  # noqa: S311 - spreads polls
         poll_s = pause_s(shared.state, number, shared.until_ms - self.line.now_ms(), shared.quiet_s)
         if first and ticket is not None:
-            poll_s = int(min(poll_s, FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3)) * 10) / 10
+            poll_s = int(min(poll_s, first_poll_s(number)) * 10) / 10
         told = self._bare(stage, target, ticket, message=shared.message, next_poll_s=poll_s)
         waiting = shared.waiting if shared.phase in GATHERING and ticket is not None else None
         return told._replace(waiting=waiting, rate_per_min=shared.rate_per_min)

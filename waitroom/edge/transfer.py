@@ -21,10 +21,10 @@ from urllib.parse import quote
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.judge import Holds
 from waitroom.core.paths import own_path, same_site_path
+from waitroom.core.times import iso_ms
 from waitroom.core.tokens import Move
 from waitroom.edge.cookies import Header
 from waitroom.edge.entrance import Entrance
-from waitroom.edge.facts import iso_time
 from waitroom.edge.pages.problems import Answer, Problems
 from waitroom.edge.pages.transfer import LIFE_MS, TransferPages
 from waitroom.edge.request import Request
@@ -90,7 +90,7 @@ class Transfer:
         if asked.html:
             await request.answer(self._pages.offer(asked, link=link, code=code, back=back))
             return
-        body = json.dumps({"url": link, "qr": code or None, "expires_at": iso_time(expires_ms).decode()}).encode()
+        body = json.dumps({"url": link, "qr": code or None, "expires_at": iso_ms(expires_ms)}).encode()
         await request.answer(Answer(200, json_headers(body), body), *self._routes.cors(request.fields))
 
     async def _show(self, request: Request) -> None:

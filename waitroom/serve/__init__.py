@@ -21,7 +21,7 @@ from socket import socket
 
 from pydantic import SecretStr
 
-from waitroom.core.addresses import Listen
+from waitroom.core.addresses import Listen, host_and_port
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.serve.listening import CannotListen, listen, raise_file_limit
@@ -81,13 +81,12 @@ def listen_for_admin(address: Listen | None) -> list[socket]:
 
 def announcement(settings: Settings, sockets: Sequence[socket], admin_sockets: Sequence[socket]) -> list[str]:
     """What an operator wants to read first. No password, no key."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.redis_url is None:
         store = f"an embedded Redis in {settings.data_dir}"
     else:
         store = f"Redis at {redis_url_shown(settings.redis_url.get_secret_value())}"
     lines = [
-        f"Listening on http://{host}:{sockets[0].getsockname()[1]}",
+        f"Listening on http://{host_and_port(settings.host, sockets[0].getsockname()[1])}",
         *(f"Guarding {guarding(room)}" for room in settings.every_room),
         f"Keeping the line in {store}",
     ]

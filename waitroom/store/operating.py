@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from waitroom.core.changes import Misused, Situation, Wanted, effects, people
+from waitroom.core.changes import Misused, Situation, Wanted, effects
 from waitroom.core.errors import StoreUnavailable, WaitroomError
 from waitroom.core.invites import fields_of, is_too_small, limits_of_invited, read_split
 from waitroom.core.model import State, read_limits, write_limits
 from waitroom.core.sale.changes import GOODS, plan_sale
+from waitroom.core.sentences import people
 from waitroom.core.settings import Settings
 from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview

@@ -178,7 +178,7 @@ def test_every_number_of_the_lobby_has_a_place_of_its_own(lobby: Lobby) -> None:
 
     assert sorted(drawn.values()) == list(range(lobby.numbers + 50))
     assert sorted(drawn[number] for number in people) == list(range(lobby.people))
-    assert [drawn[number] for number in left_out] == list(range(*places.empty))
+    assert [drawn[number] for number in left_out] == list(range(lobby.people, lobby.numbers))
     assert all(drawn[number] == number for number in drawn if number >= lobby.numbers)
     assert {number: places.of(number) for number in drawn} == drawn, "remembered is as computed"
 

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from waitroom.cli.placement.findings import Finding, fault, warning
 from waitroom.cli.placement.wire import Reply
+from waitroom.core.addresses import host_and_port
 from waitroom.core.parse import duration_text
 from waitroom.core.seal import MAX_AGE_S
 from waitroom.core.settings import Settings
@@ -50,8 +51,7 @@ def names_origin(url: SplitResult, settings: Settings, address: Address) -> bool
     origin = settings.origin
     if origin.scheme == "unix" or address.is_named_by(url):
         return False
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    names = {f"{host}:{origin.port}", *([settings.origin_host] if settings.origin_host else [])}
+    names = {host_and_port(origin.host, origin.port), *([settings.origin_host] if settings.origin_host else [])}
     return any(same_netloc(url.netloc, name, url.scheme) for name in names)
 
 

@@ -33,6 +33,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
+from waitroom.core.sentences import one_line
+
 
 class Outcome(StrEnum):
     """What is known of an order, as the first table says."""
@@ -120,5 +122,4 @@ def may_learn(outcome: Outcome, by: Decider) -> bool:
 
 def reference_of(text: str) -> str | None:
     """A reference as it may be shown: printable, blanks evened out, bounded; None if nothing is left."""
-    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:4096]).split())
-    return shown[:LONGEST_REFERENCE] or None
+    return one_line(text[:4096])[:LONGEST_REFERENCE] or None

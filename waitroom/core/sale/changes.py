@@ -16,6 +16,7 @@ from typing import Any, Final
 from waitroom.core.errors import WaitroomError
 from waitroom.core.parse import duration_text, parse_duration_ms, parse_integer, parse_switch
 from waitroom.core.sale.schedule import Sale, Schedule, resolve, write_new_sale, write_schedule
+from waitroom.core.sentences import people
 from waitroom.core.times import When, iso_utc, parse_lobby, parse_moment, parse_when
 
 NAMES: Final = ("opens_at", "lobby_at", "closes_at", "at_close", "draw_lead", "stock", "sold_out")
@@ -251,7 +252,3 @@ def at(time_ms: int, now_ms: float) -> str:
     if span_ms > 600_000:
         span_ms = span_ms // 60_000 * 60_000
     return iso_utc(time_ms) + (f" (in {duration_text(span_ms)})" if span_ms > 0 else " (now)")
-
-
-def people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"

@@ -129,11 +129,6 @@ class Places:
             return place
         return self._compute(number)
 
-    @property
-    def empty(self) -> tuple[int, int]:
-        """Places that nobody has, as a half-open range: those of the numbers left out."""
-        return self._people, self._numbers
-
     def _compute(self, number: int) -> int:
         index = self._lobby.index(number)
         return permute(self._key, self._people, index) if index < self._people else index

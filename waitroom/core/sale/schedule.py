@@ -18,10 +18,13 @@ yet goes by its snapshot and Redis' time (`Sale.phase`), but for the draw, which
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast, get_args
 
 from waitroom.core.parse import duration_text
 from waitroom.core.times import When, iso_utc
+
+if TYPE_CHECKING:
+    from waitroom.core.settings import Settings
 
 Phase = Literal["before", "lobby", "drawn", "open", "draining", "closed", "sold_out"]
 PHASES: Final = get_args(Phase)
@@ -80,26 +83,12 @@ def resolve(opens_ms: int, lobby: When, closes: When | None, *, at_close: AtClos
     return Schedule(opens_ms, lobby_ms, closes_ms, at_close, lead_ms)
 
 
-class Stated(Protocol):
-    """A sale's times as the settings have them."""
-
-    @property
-    def opens_at(self) -> int | None: ...
-    @property
-    def lobby_at(self) -> When: ...
-    @property
-    def closes_at(self) -> When | None: ...
-    @property
-    def at_close(self) -> AtClose: ...
-    @property
-    def draw_lead(self) -> int: ...
-
-
-def schedule_of(stated: Stated) -> Schedule | None:
-    if stated.opens_at is None:
+def schedule_of(settings: "Settings") -> Schedule | None:
+    """As the settings have it; None without a sale."""
+    if settings.opens_at is None:
         return None
     return resolve(
-        stated.opens_at, stated.lobby_at, stated.closes_at, at_close=stated.at_close, lead_ms=stated.draw_lead
+        settings.opens_at, settings.lobby_at, settings.closes_at, at_close=settings.at_close, lead_ms=settings.draw_lead
     )
 
 

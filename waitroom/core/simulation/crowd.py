@@ -9,7 +9,7 @@ from array import array
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from waitroom.core.estimate import HOLD_S, LONGEST_POLL_S, spread
+from waitroom.core.estimate import HOLD_S, LONGEST_POLL_S, SOON_S, first_poll_s
 
 Arrivals = Literal["steady", "spike", "lobby"]
 
@@ -20,7 +20,6 @@ SYNC_MS = 250
 NETWORK_MS = (50.0, 250.0)
 PAUSE_MS = 1_000.0
 UNKNOWN_WAIT_S = 600.0
-FIRST_POLL_S, SOON_S = 3.0, 10.0
 FOR_EVER = math.inf
 
 
@@ -138,5 +137,5 @@ class Chances:
 
 
 def first_poll_ms(number: int, soonest_s: float) -> float:
-    """When a page asks for the first time after it came: 2 to 4 s, or 1 s where the turn is near."""
-    return PAUSE_MS if soonest_s < SOON_S else FIRST_POLL_S * (1 + (spread(number) - 1) * 5 / 3) * 1000
+    """When a page asks for the first time after it came: 1 s where the turn is near."""
+    return PAUSE_MS if soonest_s < SOON_S else first_poll_s(number) * 1000

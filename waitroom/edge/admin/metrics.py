@@ -67,7 +67,7 @@ ROOM: Final[tuple[tuple[str, str, Callable[[Overview], float]], ...]] = (
     ("inside", "Seats taken.", lambda room: room.inside),
     ("max_active", "Seats there are; 0 is no cap.", lambda room: room.limits.max_active),
     ("door", "People called who asked and wait for a free moment or seat.", lambda room: room.door),
-    ("expected", "People called in the last 6 s who have not come yet.", lambda room: room.expected),
+    ("expected", "People called in the last 3 s who have not come yet.", lambda room: room.expected),
     ("issued", "Numbers given out in this run of the room.", lambda room: room.state.issued),
     ("front", "Places called in this run of the room.", lambda room: room.state.front),
     ("lapsed_below", "The place below which every turn is over.", lambda room: room.state.lapsed),

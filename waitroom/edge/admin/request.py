@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from waitroom.core.changes import Misused
+from waitroom.core.sentences import one_line
 
 BODY_LIMIT_BYTES = 16_384
 BODY_S = 10.0
@@ -95,7 +96,7 @@ def digest(text: str) -> bytes:
 def operator(request: Request) -> str:
     """Who does this, for the room's log: `api`, or the name that `Waitroom-Operator` gives, printable and bounded."""
     raw = request.headers.get("waitroom-operator", "").encode("latin-1").decode("utf-8", "replace")
-    name = " ".join("".join(letter if letter.isprintable() else " " for letter in raw).split())[:LONGEST_NAME]
+    name = one_line(raw)[:LONGEST_NAME]
     return f"{name} (api)" if name else "api"
 
 

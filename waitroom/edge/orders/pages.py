@@ -24,6 +24,7 @@ from markupsafe import Markup
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
+from waitroom.core.times import iso_ms
 from waitroom.edge.facts import iso_time, json_for_html
 from waitroom.edge.pages.documents import Document, json_fields
 from waitroom.edge.pages.languages import Language
@@ -70,7 +71,7 @@ class OrderPages:
         if not asked.html:
             facts = {"orders": [order_facts(attempt) for attempt in shown], "complete": complete}
             next_poll_s = REFRESH_S if is_open else None
-            return as_json({**facts, "next_poll_s": next_poll_s, "server_time": iso_time(now_ms).decode()})
+            return as_json({**facts, "next_poll_s": next_poll_s, "server_time": iso_ms(now_ms)})
         view = "away" if not complete else "list" if shown else "none"
         return self._page(view, shown, asked, refreshes=is_open)
 
@@ -150,8 +151,8 @@ def order_facts(attempt: Attempt) -> dict[str, object]:
         "outcome": attempt.outcome.value,
         "certain": attempt.outcome in SURE,
         "reference": attempt.reference,
-        "begun_at": iso_time(attempt.begun_ms).decode(),
-        "decided_at": None if decided_ms is None else iso_time(decided_ms).decode(),
+        "begun_at": iso_ms(attempt.begun_ms),
+        "decided_at": None if decided_ms is None else iso_ms(decided_ms),
         "decided_by": attempt.decided_by,
         "status": attempt.status,
         "recorded": attempt.recorded,
