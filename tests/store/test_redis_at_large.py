@@ -90,11 +90,11 @@ async def use_invites(room: Room) -> None:
     invited = invited_of(room, "shop")
     assert await invited.create(LIMITS, wait_ms=0) == "ok"
     invite = Invite("batch", 0, 1, False, 2_000_000_000_000)
-    given = await redeem(invited, invite, "a" * 32, held=None)
+    given = await redeem(invited, invite, "a" * 32)
     assert isinstance(given, Redeemed)
     await invited.sync("", "w", wants_lease=True)
     await invited.release(given.generation, "w", front=1, lapsed=1, soon=0, table=EMPTY, keep_ms=60_000)
-    assert await redeem(invited, invite, "a" * 32, held=given) == "used"
+    assert await redeem(invited, invite, "a" * 32) == "used"
     await note_batch(room, "batch", {"count": "1"}, expires_ms=invite.expires_ms)
     assert await revoke(room, "batch", 0, by="test") is not None
 

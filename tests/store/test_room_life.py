@@ -391,7 +391,7 @@ async def test_whatever_a_busy_run_leaves_behind_expires_but_for_what_the_table_
         )
         invite = Invite("batch", 0, 1, False, round(room.clock.now_ms) + 60_000)
         await note_batch(room.room, "batch", {"count": "1"}, expires_ms=invite.expires_ms)
-        await redeem(room.room, invite, "b" * 32, held=None)
+        await redeem(room.room, invite, "b" * 32)
         await room.set(server="another")
         assert await room.room.adopt(room.snapshot, session_idle_ms=60_000)
 

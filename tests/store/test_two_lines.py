@@ -97,7 +97,7 @@ async def test_a_place_of_before_a_sale_was_set_is_none_in_it_with_an_invite_eit
     """Whoever had redeemed an invite that does not count before the opening came in before it."""
     async with two_lines(redis_url, WHOLE) as (first, invited):
         guest = visitor()
-        await redeem(invited.room, invite(), guest, held=None)
+        await redeem(invited.room, invite(), guest)
         places = await called(invited, 1)
         opens_ms = (START_S + 3000) * 1000
         sale = Schedule(opens_ms, opens_ms - 900_000, 0, "drain", 60_000)
@@ -107,12 +107,12 @@ async def test_a_place_of_before_a_sale_was_set_is_none_in_it_with_an_invite_eit
         with pytest.raises(PhaseDue):
             await invited.claim(*places)
         with pytest.raises(PhaseDue):
-            await redeem(invited.room, invite(2), visitor(), held=None)
+            await redeem(invited.room, invite(2), visitor())
         await latch(invited.room, (await invited.sync()).state, keep_ms=60_000)
         with pytest.raises(GenerationGone):
             await invited.claim(*places)
         anew = await invited.sync(generation="")
         assert (anew.state.issued, anew.state.ordinal) == (0, 2)
-        assert await redeem(invited.room, invite(), guest, held=None) == Redeemed(anew.state.generation, 0)
+        assert await redeem(invited.room, invite(), guest) == Redeemed(anew.state.generation, 0)
         await latch(invited.room, anew.state, keep_ms=60_000)
         assert (await invited.sync()).state.generation == anew.state.generation

@@ -145,7 +145,7 @@ class TwoLines(Gate):
         held = (ticket.generation, ticket.number) if ticket.generation != UNBOUND else None
         now_ms = int(line.now_ms())
         try:
-            given = await redeem(line.room, invite, ticket.visitor, held=held, memory=line.memory)
+            given = await redeem(line.room, invite, ticket.visitor, memory=line.memory)
         except (StoreUnavailable, AdoptNeeded, PhaseDue):
             await request.answer(self.problems.store_away(request.asked(), server_time_ms=now_ms))
             return

@@ -1,7 +1,8 @@
 """Invites in Redis: redeemed for a number in the line of the invited, and revoked.
 
-What a link says is signed; here stands who used it. If Redis loses all its data, that is forgotten, and so is what was
-revoked: each link works again as often as at first, until it expires. Who redeemed one keeps the place (`adopt`).
+What a link says is signed; here stands who used it, and for seven days after a reset, who was admitted by it. If Redis
+loses all its data, that is forgotten, and so is what was revoked: each link works again as often as at first, until it
+expires. Who redeemed one keeps the place (`adopt`).
 """
 
 import time
@@ -34,34 +35,26 @@ def invited_of(room: Room, name: str) -> Room:
     return Room(room.client, name, room.counts, line=INVITED)
 
 
-async def redeem(
-    invited: Room, invite: Invite, visitor: str, *, held: tuple[str, int] | None, memory: Memory | None = None
-) -> Redeemed | Refusal:
-    """One number for each visitor, at most `invite.uses` visitors, whoever asks at the same time. `held`: generation
-    and number of the ticket that the visitor has of this line. What is given goes into `memory`. Raises
-    StoreUnavailable, AdoptNeeded, and PhaseDue where the line begins anew first.
+async def redeem(invited: Room, invite: Invite, visitor: str, *, memory: Memory | None = None) -> Redeemed | Refusal:
+    """One number for each visitor, at most `invite.uses` visitors, whoever asks at the same time. What is given goes
+    into `memory`. Raises StoreUnavailable, AdoptNeeded, and PhaseDue where the line begins anew first.
     """
-    generation, number = held or ("none", 0)
     keys = [invited.keys.state, invited.keys.invite(invite.id), invited.keys.batch(invite.batch)]
-    keys.append(invited.keys.claims(generation, chunk_of(number))[1])
-    args: list[Value] = [
-        "",
-        visitor,
-        invite.uses,
-        invite.expires_ms,
-        invite.serial,
-        "" if held is None else f"{generation} {number}",
-    ]
-    reply = await invited.run("redeem", keys, args)
-    match reply[0]:
-        case b"expired" | b"revoked" | b"used":
+    args: list[Value] = ["", visitor, invite.uses, invite.expires_ms, invite.serial]
+    known = Redeemed("none", 0)
+    while True:
+        bits = invited.keys.claims(known.generation, chunk_of(known.number))[1]
+        reply = await invited.run("redeem", [*keys, bits], [*args, f"{known.generation} {known.number}"])
+        if reply[0] in (b"expired", b"revoked", b"used"):
             return cast(Refusal, reply[0].decode())
-        case _:
-            given, number = checked(reply)
-            redeemed = Redeemed(given.decode(), int(number))
-            if memory is not None:
-                memory.give_number(*redeemed)
-            return redeemed
+        if reply[0] != b"bits":
+            break
+        known = Redeemed(reply[1].decode(), int(reply[2]))
+    given, number = checked(reply)
+    redeemed = Redeemed(given.decode(), int(number))
+    if memory is not None:
+        memory.give_number(*redeemed)
+    return redeemed
 
 
 async def note_batch(room: Room, batch: str, facts: Mapping[str, str], *, expires_ms: int) -> None:

@@ -10,7 +10,7 @@ key                              type     what
                                           lobby before its draw (space n); away_after + 2 epochs
 …:claims:<gen>:<chunk>           hash     place → admit_at µs, visitor, granted ms, repeats; 7 days, and once the
                                           last turn in it has lapsed turn_held + claim_repeat
-…:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims
+…:claimed:<gen>:<chunk>          string   a bit for each place claimed; lives with …:claims, but 7 days after a reset
 …:active                         zset     <gen>:<place> → end (ms) of the latest pass signed; 7 days after the last one
 …:ghosts                         hash     seats of people whom a lost Redis forgot, and until when
                                           they count; session_idle

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from waitroom.store.client import Client, store_errors
 
 Value = str | bytes | int
-SHARED = ("_room", "_meter", "_admission")
+SHARED = ("_room", "_meter", "_admission", "_generation")
 
 
 @cache

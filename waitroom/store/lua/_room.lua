@@ -66,18 +66,6 @@ local function count(minute, field, by)
   end
 end
 
--- A new run of the room: tickets of the old one are no longer valid, people inside stay. KEYS 3 and 4 are the door's, 5
--- and on claims of the old generation.
-local function new_generation(r, id, claims_kept_ms)
-  redis.call('HINCRBY', STATE, 'ordinal', 1)
-  redis.call('HSET', STATE, 'generation', id, 'issued', 0, 'front', 0, 'lapsed', 0, 'soon', 0, 'holes', '', 'hole', 0,
-    'hole_end', 0, 'released', whole(now_ms), 'table_version', '',
-    -- Of a clock that has gone back since: nobody would be called before it is there again.
-    'gap', whole(math.min(r.gap, now_ms)))
-  redis.call('DEL', KEYS[3], KEYS[4])
-  for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], claims_kept_ms) end
-end
-
 -- A call carries an id; a retry is answered from here, not executed again. The last of three tries has ended 15 s after
 -- the first.
 local REPLY_KEPT = 20000
