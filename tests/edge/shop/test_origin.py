@@ -119,6 +119,23 @@ async def test_bytes_on_an_idle_connection_discard_it() -> None:
 
 
 @on_both_loops
+@pytest.mark.parametrize("framing", [b"content-length: 44", b"transfer-encoding: chunked"])
+async def test_a_body_that_a_204_announces_never_reaches_the_next_visitor(framing: bytes) -> None:
+    """It comes when the next request is under way on that connection; nothing would tell it from that one's answer."""
+    async with RawOrigin() as origin, gateway(origin) as app:
+        origin.answers(
+            b"HTTP/1.1 204 No Content\r\n" + framing + b"\r\n\r\n",
+            in_pieces(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen", OK),
+        )
+        client = await app.connect()
+
+        await client.get()
+        await client.get()
+
+        assert [request.connection for request in origin.requests] == [0, 1]
+
+
+@on_both_loops
 async def test_a_body_after_the_head_of_a_head_answer_never_reaches_the_next_visitor() -> None:
     async with RawOrigin() as origin, gateway(origin) as app:
         origin.answers(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen")
@@ -252,6 +269,8 @@ async def test_what_must_not_be_sent_twice_takes_no_connection_that_lay_idle() -
         b"hello\r\n\r\n",
         b"HTTP/2.0 200 OK\r\n\r\n",
         b"HTTP/1.1 99 Low\r\n\r\n",
+        b"HTTP/1.1 099 Low\r\n\r\n",
+        b"HTTP/1.1 000 None\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 600 High\r\n\r\n",
         b"HTTP/1.1 101 Switching\r\n\r\n",
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nbytes",

@@ -303,7 +303,7 @@ class Answer:
         version = parser.get_http_version()
         if version != "1.1":
             self.http_version = version
-        if status > 599 or version not in ("1.0", "1.1"):
+        if not 100 < status < 600 or version not in ("1.0", "1.1"):
             self.end("garbage", f"status {status}, version {version}")
             return
         self.status = status
@@ -317,6 +317,8 @@ class Answer:
             # To llhttp, which does not know of HEAD, a head without a length ends by close.
             if not self.keep_alive and version == "1.1":
                 self.keep_alive = not any(n == b"connection" and b"close" in v.lower() for n, v in self.headers)
+            if status == 204 and (self._left > 0 or self._chunked):
+                self.keep_alive = False  # the body it announces would come within the next answer
         elif self._chunked:
             self.framing = CHUNKED
         elif self._left >= 0:
