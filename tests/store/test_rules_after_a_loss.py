@@ -12,7 +12,7 @@ from tests.store.line_simulation import LineSimulation, Person
 from tests.store.room_support import TestRoom, room_in
 from tests.store.test_room_rules import admitted, line_of, with_and_without
 from waitroom.core.meter import HORIZON_US, Limits
-from waitroom.core.model import write_limits
+from waitroom.core.model import read_state, write_limits
 from waitroom.core.sale.schedule import Schedule, write_new_sale, write_schedule
 from waitroom.core.settings import Settings
 from waitroom.core.watch import Watch
@@ -57,6 +57,37 @@ async def test_the_front_passes_the_hole_of_an_earlier_loss_at_once(one_redis_ur
 
     assert kept >= 196_608 + 5
     assert taken_out < 65_536
+
+
+async def test_a_hole_that_was_found_stays_one_whoever_remembers_less_of_it(one_redis_url: str) -> None:
+    """P8: a memory of an adoption that nobody else knew of splits the hole; one that knew the whole of it comes later.
+
+    Cause: the list of earlier holes was replaced by that of any memory with the same last hole. Effect: 327,000 numbers
+    that nobody ever had counted as people, and 28 who waited behind them were not called within 50 s.
+    """
+
+    async def nobodies(room: TestRoom) -> int:
+        await room.enter(10)
+        await room.sync()
+        await lose(room)
+        assert room.snapshot is not None
+        whole, fields = room.snapshot, room.state.fields
+        part = str(room.state.hole[1] - 65_536)
+        unknown = replace(whole, state=read_state({**fields, "issued": part, "hole_end": part, "server": "another"}))
+        await room.room.adopt(unknown, session_idle_ms=600_000)
+        await room.room.adopt(whole, session_idle_ms=600_000)
+        await room.sync()
+        return whole.state.issued - 10 - sum(end - start for start, end in room.state.nobodies)
+
+    kept, taken_out = await with_and_without(
+        one_redis_url,
+        Limits(10, 10),
+        nobodies,
+        ("later = tonumber(mine.hole) - tonumber(kept.hole)", "later = 1"),
+    )
+
+    assert kept == 0
+    assert taken_out >= 65_536
 
 
 async def test_a_clock_that_went_back_is_found_also_while_nobody_claims(one_redis_url: str) -> None:

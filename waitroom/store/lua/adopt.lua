@@ -28,6 +28,9 @@ if not kept.generation or tonumber(mine.ordinal or 0) > tonumber(kept.ordinal) t
   first = true
   for field, value in pairs(mine) do put(field, value) end
 elseif mine.generation == kept.generation then
+  -- Who knows of the later hole knows of the earlier ones; of one hole, who knows more people beyond its begin does.
+  local later = tonumber(mine.hole_end) - tonumber(kept.hole_end)
+  if later == 0 then later = tonumber(mine.hole) - tonumber(kept.hole) end
   local grow = 'issued front last lapsed usable admitted on_the_spot confirmed hole hole_end'
   for field in string.gmatch(grow, '%S+') do
     if tonumber(mine[field]) > tonumber(kept[field]) then put(field, mine[field]) end
@@ -38,7 +41,7 @@ elseif mine.generation == kept.generation then
       if mine[field] then put(field, mine[field]) end
     end
   end
-  if tonumber(mine.hole_end) == tonumber(kept.hole_end) then put('holes', mine.holes) end
+  if later > 0 then put('holes', mine.holes) end
   -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole; but for the
   -- hole of an adoption that nobody else remembers.
   local known, from, to = tonumber(mine.issued), tonumber(kept.hole), tonumber(mine.hole_end)
