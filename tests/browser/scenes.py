@@ -16,10 +16,11 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sale.draw import Lobby, Places, commitment_of
 from waitroom.core.sale.draw_record import Record
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Answer, Asked
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.problems import Answer, Asked, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.transfer import TransferPages
 from waitroom.edge.pages.waiting import Pages
 

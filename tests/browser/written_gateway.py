@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Page
 
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Asked
 from waitroom.edge.facts import PageFacts
-from waitroom.edge.pages.problems import Asked, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.waiting import Pages
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})

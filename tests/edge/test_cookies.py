@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waitroom.core.requests import Header
 from waitroom.core.tokens import Pass, Ticket, Tokens, Unreadable
 from waitroom.edge.cookies import (
     MOST_REPEATS,
     CookieKind,
     Cookies,
-    Header,
     cache_rules,
     is_our_set_cookie,
     may_be_shared,

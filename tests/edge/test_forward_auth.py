@@ -3,8 +3,8 @@
 import pytest
 from starlette.types import Scope
 
-from waitroom.core.requests import Kind, fields_of, kind_of
-from waitroom.edge.cookies import Header, may_be_shared
+from waitroom.core.requests import Header, Kind, fields_of, kind_of
+from waitroom.edge.cookies import may_be_shared
 from waitroom.edge.forward_auth import answer_of, read
 
 

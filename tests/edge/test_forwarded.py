@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from waitroom.core.parse import parse_networks
+from waitroom.core.requests import Header
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients, make_client
-from waitroom.edge.cookies import Header
 from waitroom.edge.shop.headers import HeaderTable
 
 ORIGIN = Origin("http", "shop.internal", 3000)

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 
 from waitroom.cli.console import FAILED, MISUSED, fail, say
 from waitroom.core.orders.routes import Routes, routes_of
+from waitroom.core.requests import Header
 from waitroom.core.settings import Settings
 
 LIMIT_BYTES = 64 * 1024 * 1024
 START = re.compile(rb"([A-Z]{1,16}) (\S+) HTTP/1\.[01]\r?\n")
 STATUS = re.compile(rb"HTTP/[\d.]+ (\d{3})[^\n]*\n")
-Headers = list[tuple[bytes, bytes]]
+Headers = list[Header]
 
 
 class Recorded(NamedTuple):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from waitroom.core.parse import parse_duration_ms
+from waitroom.core.requests import Header
 
 COMMAND: Final = b"waitroom-command"
 ORDER_ID: Final = b"waitroom-order-id"
@@ -42,7 +43,7 @@ class Commands:
 NONE: Final = Commands()
 
 
-def read_commands(fields: Sequence[tuple[bytes, bytes]]) -> Commands:
+def read_commands(fields: Sequence[Header]) -> Commands:
     """Of the shop's `Waitroom-*` fields. Never raises."""
     ends, extend_ms, sold_out, stock = None, 0, False, None
     junk: list[str] = []

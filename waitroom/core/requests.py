@@ -4,10 +4,12 @@ Header names are lower case. Nothing here is authority: a client may claim any k
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 
+Header = tuple[bytes, bytes]
+"""One field of a header: its name in lower case, and its value."""
 Fields = Mapping[bytes, bytes]
 """A request's fields by name (`fields_of`)."""
 
@@ -39,7 +41,7 @@ class Kind(Enum):
     WEBSOCKET = "websocket"
 
 
-def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
+def fields_of(headers: Sequence[Header]) -> Fields:
     """The fields of a header by name. Several of one name are one list, joined by commas (RFC 9110 §5.3); but a
     Cookie, which is no list, has to be looked for in the header itself.
     """
@@ -50,6 +52,11 @@ def fields_of(headers: Sequence[tuple[bytes, bytes]]) -> Fields:
     for name, value in headers:
         values.setdefault(name, []).append(value)
     return {name: b",".join(several) for name, several in values.items()}
+
+
+def value_of(headers: Iterable[Header], name: bytes) -> bytes:
+    """The first field of that name; empty where there is none."""
+    return next((value for each, value in headers if each == name), b"")
 
 
 def kind_of(method: str, fields: Fields) -> Kind:
@@ -127,3 +134,18 @@ def quality(parameters: Sequence[bytes]) -> float:
             value = parameter.removeprefix(b"q=")
             return float(value) if QUALITY.fullmatch(value) else 0.0
     return 1.0
+
+
+def accepts_gzip(fields: Fields) -> bool:
+    """Whether `Accept-Encoding` names gzip with a weight above 0 (RFC 9110 §12.5.3)."""
+    return names_gzip(fields.get(b"accept-encoding", b"")[:ACCEPT_LIMIT_BYTES])
+
+
+@lru_cache(ACCEPTS_KEPT)
+def names_gzip(accept_encoding: bytes) -> bool:
+    """`accepts_gzip` of one value."""
+    for item in accept_encoding.lower().split(b","):
+        coding, _, weight = item.partition(b";")
+        if coding.strip() in (b"gzip", b"x-gzip") and weight.replace(b" ", b"").strip(b".0") != b"q=":
+            return True
+    return False

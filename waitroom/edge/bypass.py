@@ -5,9 +5,9 @@ import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
 
+from waitroom.core.requests import Header
 from waitroom.core.settings import Bypass
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import Header
 from waitroom.edge.shop.headers import REWRITES
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 from starlette.types import Scope
 
+from waitroom.core.requests import Header
 from waitroom.core.settings import Settings
-from waitroom.edge.cookies import Header
 from waitroom.edge.wire.heads import is_host
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from waitroom.core.commands import read_commands
 from waitroom.core.figures import COMMANDS
+from waitroom.core.requests import Header
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import Header, is_our_set_cookie
+from waitroom.edge.cookies import is_our_set_cookie
 from waitroom.edge.visitor import Desk
 from waitroom.store.line import Line
 

@@ -23,9 +23,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
+from waitroom.core.requests import Header
 from waitroom.core.tokens import Pass, Ticket, Tokens, Unreadable
-
-Header = tuple[bytes, bytes]
 
 MOST_REPEATS = 8
 """So many values of one name are tried: a planted cookie doesn't hide ours, a thousand don't cost a thousand checks."""

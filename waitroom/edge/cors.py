@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from waitroom.edge.cookies import Header
+from waitroom.core.requests import Header
 
 ORIGIN_VARIES: Header = (b"vary", b"origin")
 

@@ -1,9 +1,10 @@
 """`GET draw`: the public record of the draw. Anybody may read it, also from another site: it is the same for all."""
 
 from waitroom.core.sale.draw_state import Draw
-from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.answers import Answer, json_headers
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
-from waitroom.edge.routes import READ, Routes, json_headers
+from waitroom.edge.routes import READ, Routes
 from waitroom.store.line import Line
 
 

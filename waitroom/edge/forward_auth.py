@@ -22,15 +22,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from waitroom.core.figures import REQUESTS
 from waitroom.core.judge import Holds
-from waitroom.core.requests import FRAMES
+from waitroom.core.requests import FRAMES, Header
 from waitroom.core.seal import HEADER
 from waitroom.core.sentences import N_
 from waitroom.core.targets import Free, Guarded, Own
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import Header
+from waitroom.edge.answers import EMPTY, NO_STORE, Answer
 from waitroom.edge.gate import Gate
-from waitroom.edge.pages.documents import NO_STORE
-from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage, told_of
 from waitroom.edge.request import Request
 from waitroom.edge.rooms import front_of
@@ -40,7 +38,6 @@ from waitroom.edge.wire.heads import REFUSED_METHODS
 ROUTE: Final = b"/-/waitroom/auth"
 ELSE_401: Final = b"?else=401"
 METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
-EMPTY: Final[Header] = (b"content-length", b"0")
 NOT_IN: Final = Answer(401, [NO_STORE, EMPTY], b"")
 NOT_SHARED: Final = frozenset((b"document", b"empty")) | FRAMES
 """What a browser asks for whose answer is seldom kept by shared caches; the rest are images, scripts, styles."""

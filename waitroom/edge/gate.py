@@ -29,21 +29,20 @@ from waitroom.core.judge import (
     shadowed,
 )
 from waitroom.core.paths import own_path
-from waitroom.core.requests import Kind, asks_for_json, kind_of
+from waitroom.core.requests import Header, Kind, accepts_gzip, asks_for_json, kind_of
 from waitroom.core.targets import Free, Guarded, Malformed, Own, TargetRules
 from waitroom.core.tokens import Pass
+from waitroom.edge.answers import JSON_HEAD
 from waitroom.edge.bypass import Bypasses
 from waitroom.edge.clients import Clients
-from waitroom.edge.cookies import Header
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages.problems import Problems
-from waitroom.edge.pages.waiting import Pages, accepts_gzip, retry_after
+from waitroom.edge.pages.waiting import Pages, retry_after
 from waitroom.edge.passage import Passage
 from waitroom.edge.refusals import Refusals
 from waitroom.edge.request import Request
-from waitroom.edge.routes import JSON_HEAD
 from waitroom.edge.shop.headers import NO_PREFLIGHTS
 from waitroom.edge.shop.proxy import Proxy
 from waitroom.edge.visitor import Desk, Visitor

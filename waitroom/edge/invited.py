@@ -18,16 +18,17 @@ from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import NUMBERS
 from waitroom.core.invites import NOT_YET, OVER, Invite, InviteTokens
 from waitroom.core.judge import Holds
+from waitroom.core.requests import Header
 from waitroom.core.targets import OWN_PREFIX
 from waitroom.core.tokens import Ticket
+from waitroom.edge.answers import Answer, see_other
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import CookieKind, Header
+from waitroom.edge.cookies import CookieKind
 from waitroom.edge.entrance import Entrance, Then
 from waitroom.edge.gate import Gate
-from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
-from waitroom.edge.routes import read_fields, read_form, see_other
+from waitroom.edge.routes import read_fields, read_form
 from waitroom.store.invites import redeem
 from waitroom.store.replies import AdoptNeeded, Entry, Newcomer, PhaseDue
 

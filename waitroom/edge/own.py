@@ -14,24 +14,15 @@ from collections.abc import Sequence
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import NUMBERS
 from waitroom.core.judge import Holds
+from waitroom.core.requests import Header
 from waitroom.core.sentences import N_
 from waitroom.core.tokens import Pass, Ticket
-from waitroom.edge.cookies import Header
+from waitroom.edge.answers import EMPTY, NO_STORE, Answer, see_other
 from waitroom.edge.entrance import Entrance
 from waitroom.edge.health import Health
-from waitroom.edge.pages.documents import NO_STORE
-from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
-from waitroom.edge.routes import (
-    EMPTY,
-    POST,
-    READ,
-    Routes,
-    read_fields,
-    read_form,
-    see_other,
-    target_of,
-)
+from waitroom.edge.routes import POST, READ, Routes, read_fields, read_form, target_of
 from waitroom.edge.status import Status, read_query
 from waitroom.edge.visitor import Visitor
 from waitroom.edge.wire.exchange import Exchange

@@ -17,12 +17,14 @@ from waitroom.core.figures import (
     observe,
 )
 from waitroom.core.orders.routes import Suspect
+from waitroom.core.requests import Header
 from waitroom.core.tokens import Pass
+from waitroom.edge.answers import Answer
 from waitroom.edge.clients import Client
 from waitroom.edge.commands import ShopCommands
-from waitroom.edge.cookies import Header, may_be_shared
+from waitroom.edge.cookies import may_be_shared
 from waitroom.edge.flood import Flood
-from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
 from waitroom.edge.shop.connection import Seen
 from waitroom.edge.shop.proxy import NOTHING, Errand, Proxy

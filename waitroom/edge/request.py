@@ -8,11 +8,9 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from waitroom.core.requests import Fields, Kind, fields_of
+from waitroom.core.requests import Fields, Header, Kind, fields_of
+from waitroom.edge.answers import Answer, Asked, Head, asked_by, lines_of
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import Header
-from waitroom.edge.pages.documents import Head, lines_of
-from waitroom.edge.pages.problems import Answer, Asked, asked_by
 from waitroom.edge.wire.exchange import DONE, Exchange
 
 REFUSED_BODY_S: Final = 0.25

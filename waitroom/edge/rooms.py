@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waitroom.core.figures import REQUESTS
+from waitroom.core.requests import Header
 from waitroom.core.rooms import RoomGuards, RoomRules
 from waitroom.core.targets import OWN_PREFIX, Free, Guarded, Own
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import Header, cache_rules
+from waitroom.edge.cookies import cache_rules
 from waitroom.edge.gate import Gate
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request

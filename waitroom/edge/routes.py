@@ -16,15 +16,14 @@ from urllib.parse import parse_qs
 
 from waitroom.core.errors import OriginFailure
 from waitroom.core.paths import same_site_path
-from waitroom.core.requests import Fields
+from waitroom.core.requests import Fields, Header, value_of
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Answer, json_headers
 from waitroom.edge.clients import Client
 from waitroom.edge.cloudflare import waiting_room
-from waitroom.edge.cookies import Header
 from waitroom.edge.cors import Cors
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.pages.documents import NO_STORE, head_of
-from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
 
 READ: Final = ("GET", "HEAD")
@@ -33,13 +32,6 @@ FORM_LIMIT_BYTES = 16_384
 FORM_S: Final = 10.0
 """So long a form may take to arrive, however it trickles in."""
 MOST_FIELDS = 100
-EMPTY: Final[Header] = (b"content-length", b"0")
-JSON_HEAD: Final = head_of(
-    (b"content-type", b"application/json"),
-    NO_STORE,
-    (b"vary", b"cookie, origin"),
-    (b"x-content-type-options", b"nosniff"),
-)
 Handler = Callable[[Request], Awaitable[None]]
 
 
@@ -122,20 +114,11 @@ class Routes:
         return b"cookie" not in fields
 
 
-def json_headers(body: bytes) -> list[Header]:
-    return [*JSON_HEAD.fields, (b"content-length", b"%d" % len(body))]
-
-
-def see_other(target: bytes) -> Answer:
-    """A form was sent: the browser goes on with a GET."""
-    return Answer(303, [(b"location", target), NO_STORE, EMPTY], b"")
-
-
 async def read_form(request: Request, *, limit_s: float = FORM_S) -> dict[str, list[str]] | None:
     """The fields of an HTML form; None if something else was sent. The body is read whole, within its limit. Raises
     OriginFailure for one that does not arrive, so that nothing is done in the name of a client who has left.
     """
-    content_type = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
+    content_type = value_of(request.scope["headers"], b"content-type")
     body, more = b"", True
     try:
         async with asyncio.timeout(limit_s):

@@ -17,6 +17,7 @@ import structlog
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import SHADOWED
+from waitroom.core.requests import value_of
 from waitroom.core.shadow import OTHER_PATHS, client_of, row_name, shape_of
 from waitroom.edge.request import Request
 from waitroom.store.line import Line
@@ -59,7 +60,7 @@ class Shadow:
     def count(self, request: Request) -> None:
         """One request that would not have reached the shop at once."""
         kind = request.kind.value if request.kind is not None else "join"
-        agent = next((value for name, value in request.scope["headers"] if name == b"user-agent"), b"")
+        agent = value_of(request.scope["headers"], b"user-agent")
         path = shape_of(request.exchange.target)
         if path not in self._known:
             if len(self._known) < MOST_PATHS:

@@ -21,14 +21,15 @@ from urllib.parse import quote
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.judge import Holds
 from waitroom.core.paths import own_path, same_site_path
+from waitroom.core.requests import Header, value_of
 from waitroom.core.times import iso_ms
 from waitroom.core.tokens import Move
-from waitroom.edge.cookies import Header
+from waitroom.edge.answers import Answer, json_headers, see_other
 from waitroom.edge.entrance import Entrance
-from waitroom.edge.pages.problems import Answer, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.transfer import LIFE_MS, TransferPages
 from waitroom.edge.request import Request
-from waitroom.edge.routes import POST, Routes, json_headers, read_fields, read_form, see_other, target_of
+from waitroom.edge.routes import POST, Routes, read_fields, read_form, target_of
 from waitroom.edge.status import Status
 from waitroom.edge.visitor import Visitor, standing
 from waitroom.store.moves import take
@@ -138,7 +139,7 @@ class Transfer:
 
     def _came_from(self, request: Request) -> str | None:
         """The page of this site on which the button was pressed; the line's own pages are no place to go to."""
-        referrer = next((value for name, value in request.scope["headers"] if name == b"referer"), b"")
+        referrer = value_of(request.scope["headers"], b"referer")
         base = self._routes.base(request.client)
         if not referrer.startswith(base.encode("latin-1") + b"/"):
             return None

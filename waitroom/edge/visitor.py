@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from waitroom.core.judge import Holds
 from waitroom.core.model import Snapshot
+from waitroom.core.requests import Header
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, Ticket, Tokens, Unreadable
-from waitroom.edge.cookies import CookieKind, Cookies, Header
+from waitroom.edge.cookies import CookieKind, Cookies
 from waitroom.store.ended import Ended
 
 RENEW_PART = 10

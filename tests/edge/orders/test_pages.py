@@ -10,8 +10,9 @@ from waitroom.core.errors import OriginFailure
 from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Answer, Asked
 from waitroom.edge.orders.pages import MOST_SHOWN, SURE, OrderPages
-from waitroom.edge.pages.problems import Answer, Asked, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.waiting import Pages
 
 NOW_MS = 1_795_000_000_000

@@ -21,9 +21,10 @@ from tests.edge.pages.test_waiting import FIRST_ROUND_TRIP_BYTES, HOSTILE, SETTI
 from waitroom.core.errors import OriginFailure
 from waitroom.core.parse import LANGUAGES
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Asked
 from waitroom.edge.pages.languages import Language, Languages
 from waitroom.edge.pages.problem_texts import ORIGIN_TEXTS
-from waitroom.edge.pages.problems import Asked, Problems
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.templates_path import templates_dir
 from waitroom.edge.pages.waiting import Pages
 from waitroom.edge.pages.words import UNGROUPED_BELOW, Words

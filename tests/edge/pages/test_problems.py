@@ -7,9 +7,10 @@ import pytest
 
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure, OriginFault
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Answer, Asked, asked_by
 from waitroom.edge.facts import PageFacts
 from waitroom.edge.pages.problem_texts import ORIGIN_TEXTS, TEXTS, UNSENT, UNSURE
-from waitroom.edge.pages.problems import Answer, Asked, Problems, asked_by
+from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.waiting import Pages
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waitroom.core.requests import accepts_gzip
 from waitroom.core.settings import Settings
 from waitroom.edge.facts import PageFacts, members
 from waitroom.edge.pages.documents import STORED_LIMIT_BYTES, Document
 from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.templates import Templates
 from waitroom.edge.pages.templates_path import templates_dir
-from waitroom.edge.pages.waiting import ENDS, PLACED, PLACELESS, REACH, Pages, accepts_gzip
+from waitroom.edge.pages.waiting import ENDS, PLACED, PLACELESS, REACH, Pages
 from waitroom.edge.pages.words import Words
 
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Rhône & Fils"})

@@ -9,7 +9,7 @@ import pytest
 
 from tests.edge.gateway_support import QUICK, TEST_LIMIT_S, gateway, on_both_loops
 from tests.edge.raw_origin import OK, RawOrigin, Received, Wire
-from waitroom.edge.cookies import Header
+from waitroom.core.requests import Header
 from waitroom.edge.shop.answer import Answer
 from waitroom.edge.shop.connection import Connection
 from waitroom.edge.shop.headers import REWRITES

@@ -20,9 +20,10 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from waitroom.core.orders.bodies import Body, pointed, text_of
+from waitroom.core.requests import Header
 from waitroom.core.targets import Pattern
 
-Headers = Sequence[tuple[bytes, bytes]]
+Headers = Sequence[Header]
 
 POINTER: Final = r"/(?:[^~=]|~[01])*"
 NAMES: Final = {

@@ -29,9 +29,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from waitroom.core.commands import ORDER_ID
 from waitroom.core.orders.attempt import Verdict, outcome_of, reference_of
 from waitroom.core.orders.bodies import KNOWN_IGNORED, Body, Ignored, netstrings, read_body
 from waitroom.core.orders.places import Headers, Misplaced, Place, in_answer, in_request, parameter, read_place
+from waitroom.core.requests import value_of
 from waitroom.core.targets import PLAIN, guard_patterns, readings_of
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ class Route:
         about it holds. `commands` are the shop's `Waitroom-*` fields.
         """
         content = read_body(body, "application/json", NOTHING_IGNORED) if body and self.reads_answers else NO_BODY
-        named = next((value for name, value in commands if name == b"waitroom-order-id"), b"")
+        named = value_of(commands, ORDER_ID)
         reference = reference_of(named.decode("utf-8", "replace"))
         sure = reference is not None or any(
             place.accepts(in_answer(place, status, headers, content)) for place in self.successes
@@ -114,7 +116,7 @@ class Suspect:
 
     def reads(self, body: bytes) -> Order | None:
         """The order, by the first route whose conditions hold; None if this request is none. Never raises."""
-        kind = next((value for name, value in self._headers if name == b"content-type"), b"").decode("latin-1")
+        kind = value_of(self._headers, b"content-type").decode("latin-1")
         content = read_body(body, kind, self._ignored)
         for route in self.routes:
             if all(place.accepts(self._at(place, content)) for place in route.conditions):

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from starlette.types import Message, Receive, Scope
 
 from waitroom.core.errors import OriginFailure
-from waitroom.edge.cookies import Header
-from waitroom.edge.pages.problems import Answer
+from waitroom.core.requests import Header
+from waitroom.edge.answers import Answer
 from waitroom.edge.request import Request
 from waitroom.edge.shop.origin_limits import Limits
 from waitroom.edge.wire.exchange import Exchange

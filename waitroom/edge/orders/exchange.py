@@ -18,10 +18,10 @@ from waitroom.core.errors import OriginFailure
 from waitroom.core.figures import ORDERS
 from waitroom.core.orders.attempt import Attempt, Verdict, outcome_without_answer
 from waitroom.core.orders.routes import Route
+from waitroom.core.requests import Header, value_of
 from waitroom.core.tokens import Pass
-from waitroom.edge.cookies import Header
+from waitroom.edge.answers import Answer
 from waitroom.edge.orders.detached import Collected
-from waitroom.edge.pages.problems import Answer
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
 from waitroom.store.attempts import Attempts
@@ -151,7 +151,7 @@ class Exchanges:
         try:
             verdict, answer = await self._exchange(asked, attempt, collected, receive, limit_s)
             now_ms = int(self.line.now_ms())
-            location = next((value for name, value in collected.headers if name == b"location"), b"")
+            location = value_of(collected.headers, b"location")
             placing.attempt = await self.attempts.decide(
                 replace(
                     attempt,

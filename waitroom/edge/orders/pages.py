@@ -25,10 +25,10 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_ms
+from waitroom.edge.answers import Answer, Asked, json_fields
 from waitroom.edge.facts import iso_time, json_for_html
-from waitroom.edge.pages.documents import Document, json_fields
+from waitroom.edge.pages.documents import Document
 from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.problems import Answer, Asked
 from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
 

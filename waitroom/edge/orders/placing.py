@@ -30,15 +30,13 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.orders.bodies import netstrings
 from waitroom.core.orders.repeats import Repeat, on_repeat
 from waitroom.core.orders.routes import Routes, Suspect
-from waitroom.core.requests import is_navigation
+from waitroom.core.requests import Header, is_navigation
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, derive
-from waitroom.edge.cookies import Header
-from waitroom.edge.orders.answers import AGAIN, answer_repeat, page_of
+from waitroom.edge.answers import NO_STORE, Answer
 from waitroom.edge.orders.detached import Upload, read_body
 from waitroom.edge.orders.exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
-from waitroom.edge.pages.documents import NO_STORE
-from waitroom.edge.pages.problems import Answer
+from waitroom.edge.orders.repeats import AGAIN, answer_repeat, page_of
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_form

@@ -17,51 +17,17 @@ import zlib
 from collections.abc import Iterable, Mapping
 from copy import copy
 from struct import Struct
-from typing import NamedTuple
 
-Headers = list[tuple[bytes, bytes]]
+from waitroom.core.requests import Header
+from waitroom.edge.answers import NO_SNIFFING, NO_STORE, VARY, Head, content_length, head_of
 
 # Private-use characters: no page has them, and autoescaping leaves them alone.
 MARK = re.compile("\ue000([a-z_]+)\ue001")
 INLINE = re.compile(rb"<(style|script)((?:\s[^>]*)?)>(.*?)</\1>", re.DOTALL)
-NO_STORE = (b"cache-control", b"private, no-store")
-VARY = (b"vary", b"accept, accept-encoding, accept-language, cookie, sec-fetch-dest")
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 STORED, END = Struct("<BHH"), Struct("<II")
 # Up to here a stored block is cheaper than what compressing would save; a long message makes the tail longer.
 STORED_LIMIT_BYTES = 2560
-
-
-class Head(NamedTuple):
-    """Header fields that many answers have alike, and the same as they are sent."""
-
-    fields: Headers
-    lines: bytes
-
-
-def head_of(*fields: tuple[bytes, bytes]) -> Head:
-    return Head([*fields], lines_of(fields))
-
-
-def lines_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Raises ValueError for a field that would be more than one line (RFC 9112 §11.1)."""
-    lines = b""
-    for name, value in fields:
-        if b"\n" in value or b"\r" in value or b"\0" in value:
-            raise ValueError(f"{name!r} holds a line break")
-        lines += b"%b: %b\r\n" % (name, value)
-    return lines
-
-
-def json_fields(body: bytes, media: bytes = b"application/json") -> Headers:
-    """The header fields of JSON that is one visitor's own."""
-    return [
-        (b"content-type", media),
-        NO_STORE,
-        VARY,
-        (b"x-content-type-options", b"nosniff"),
-        (b"content-length", b"%d" % len(body)),
-    ]
 
 
 class Document:
@@ -75,7 +41,7 @@ class Document:
         *,
         framed: bool = False,
         referrer: bytes = b"same-origin",
-        headers: Iterable[tuple[bytes, bytes]] = (),
+        headers: Iterable[Header] = (),
     ) -> None:
         first = MARK.search(html)
         cut = first.start() if first else len(html)
@@ -85,14 +51,14 @@ class Document:
         self._crc = zlib.crc32(self._head)
         squeeze = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
         self._deflated = GZIP_HEADER + squeeze.compress(self._head) + squeeze.flush(zlib.Z_FULL_FLUSH)
-        same: Headers = [
+        same: list[Header] = [
             (b"content-type", b"text/html; charset=utf-8"),
             NO_STORE,
             VARY,
             (b"x-robots-tag", b"noindex"),
             (b"content-security-policy", content_security_policy(html.encode(), framed=framed)),
             (b"referrer-policy", referrer),
-            (b"x-content-type-options", b"nosniff"),
+            NO_SNIFFING,
             *headers,
         ]
         self._heads = head_of(*same), head_of(*same, (b"content-encoding", b"gzip"))
@@ -126,10 +92,12 @@ class Document:
         """What goes with each answer, but for its length."""
         return self._heads[gzip]
 
-    def answer(self, fields: Mapping[bytes, bytes], *, gzip: bool, retry_after_s: int = 0) -> tuple[Headers, bytes]:
-        """Headers and body; for HEAD the caller leaves the body out."""
+    def answer(
+        self, fields: Mapping[bytes, bytes], *, gzip: bool, retry_after_s: int = 0
+    ) -> tuple[list[Header], bytes]:
+        """Header and body; for HEAD the caller leaves the body out."""
         body = self.body(fields, gzip=gzip)
-        headers = [*self.head(gzip=gzip).fields, (b"content-length", b"%d" % len(body))]
+        headers = [*self.head(gzip=gzip).fields, content_length(body)]
         if retry_after_s > 0:
             headers.append((b"retry-after", b"%d" % retry_after_s))
         return headers, body

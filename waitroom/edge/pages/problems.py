@@ -11,18 +11,17 @@ a failure is in the log under the request id.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from html import escape
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
 from waitroom.core.errors import ORIGIN_STATUS, OriginFailure
-from waitroom.core.requests import Fields, accepts_html
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import EMPTY, NO_STORE, VARY, Answer, Asked, json_fields
 from waitroom.edge.cloudflare import waiting_room
 from waitroom.edge.cors import ORIGIN_VARIES, Cors
 from waitroom.edge.facts import PageFacts, members
-from waitroom.edge.pages.documents import NO_STORE, VARY, Document, Headers, json_fields
+from waitroom.edge.pages.documents import Document
 from waitroom.edge.pages.languages import Language
 from waitroom.edge.pages.problem_texts import (
     ABOUT_ORDERS,
@@ -36,40 +35,7 @@ from waitroom.edge.pages.problem_texts import (
     Kind,
     Text,
 )
-from waitroom.edge.pages.waiting import Pages, accepts_gzip
-
-SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-
-
-class Answer(NamedTuple):
-    """A whole answer; for HEAD the caller leaves the body out."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """How to answer one request. `safe` says that the method changes nothing."""
-
-    html: bool
-    gzip: bool
-    safe: bool
-    request_id: str
-    accept_language: bytes = b""
-    origin: bytes | None = None
-
-
-def asked_by(method: str, fields: Fields, *, request_id: str) -> Asked:
-    return Asked(
-        html=accepts_html(fields),
-        gzip=accepts_gzip(fields),
-        safe=method in SAFE,
-        request_id=request_id,
-        accept_language=fields.get(b"accept-language", b""),
-        origin=fields.get(b"origin"),
-    )
+from waitroom.edge.pages.waiting import Pages
 
 
 class Problems:
@@ -129,7 +95,7 @@ class Problems:
 
     def prefetch(self) -> Answer:
         """A guess of the browser's: refused without a word, so that it is asked again when it is meant."""
-        return Answer(503, [NO_STORE, VARY, (b"content-length", b"0")], b"")
+        return Answer(503, [NO_STORE, VARY, EMPTY], b"")
 
     def frame(self, asked: Asked) -> Answer:
         return Answer(503, *self._document("frame", self._language(asked)).answer({}, gzip=asked.gzip))

@@ -10,9 +10,9 @@ from typing import Final
 import segno
 from markupsafe import Markup
 
+from waitroom.edge.answers import Answer, Asked
 from waitroom.edge.pages.documents import Document
 from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.problems import Answer, Asked
 from waitroom.edge.pages.shrink import shrink_script
 from waitroom.edge.pages.waiting import HIDDEN, Pages
 

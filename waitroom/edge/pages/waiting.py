@@ -14,9 +14,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from waitroom.core.paths import own_path
-from waitroom.core.requests import ACCEPT_LIMIT_BYTES, ACCEPTS_KEPT, Fields
+from waitroom.core.requests import Header
 from waitroom.core.sentences import N_
 from waitroom.core.settings import Settings
+from waitroom.edge.answers import Head
 from waitroom.edge.facts import (
     CHANGES,
     InLine,
@@ -31,7 +32,7 @@ from waitroom.edge.facts import (
     told_of,
 )
 from waitroom.edge.pages.brand import brand_of
-from waitroom.edge.pages.documents import Document, Head, Headers
+from waitroom.edge.pages.documents import Document
 from waitroom.edge.pages.languages import Language, Languages
 from waitroom.edge.pages.shrink import shrink_script, shrink_style
 from waitroom.edge.pages.templates import Templates
@@ -117,7 +118,7 @@ class Pages:
     def states(self) -> Iterable[str]:
         return (*PLACED, *PLACELESS)
 
-    def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[Headers, bytes]:
+    def waiting(self, facts: PageFacts, language: Language | None = None, *, gzip: bool) -> tuple[list[Header], bytes]:
         """The page for `facts.state`; headers without a status, which is `waiting_status`."""
         head, parts = self.page(facts, language or self.languages.default, gzip=gzip)
         body = b"".join(parts)
@@ -302,20 +303,6 @@ class Spoken:
         self.stock = lru_cache(maxsize=64)(lambda count: _text(words.stock(count)))
         self.rate = lru_cache(maxsize=64)(lambda rate: _text(words.number(None) if rate is None else words.rate(rate)))
         self.wait = lru_cache(maxsize=4096)(lambda low, high: _text(words.wait(low * 60, high * 60)))
-
-
-def accepts_gzip(fields: Fields) -> bool:
-    """Whether `Accept-Encoding` names gzip with a weight above 0 (RFC 9110 §12.5.3)."""
-    return _names_gzip(fields.get(b"accept-encoding", b"")[:ACCEPT_LIMIT_BYTES])
-
-
-@lru_cache(ACCEPTS_KEPT)
-def _names_gzip(accept_encoding: bytes) -> bool:
-    for item in accept_encoding.lower().split(b","):
-        coding, _, weight = item.partition(b";")
-        if coding.strip() in (b"gzip", b"x-gzip") and weight.replace(b" ", b"").strip(b".0") != b"q=":
-            return True
-    return False
 
 
 def _text(value: str) -> bytes:

@@ -40,11 +40,11 @@ from hashlib import blake2s
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.requests import OTHER_METHODS, Fields
+from waitroom.core.requests import OTHER_METHODS, Fields, Header
 from waitroom.core.seal import HEADER, sign
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import Header, cache_rules, is_our_set_cookie, strip
+from waitroom.edge.cookies import cache_rules, is_our_set_cookie, strip
 
 PLAIN = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else ord("-") for byte in range(256))
 MEMO_LIMIT = 2048  # names seen; whoever invents more only makes them slower

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from waitroom.core.errors import OriginFailure
+from waitroom.core.requests import Header
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
-from waitroom.edge.cookies import Header
 from waitroom.edge.shop.answer import Answer
 from waitroom.edge.shop.connection import Connection, Seen
 from waitroom.edge.shop.framing import ClientSide, Phase

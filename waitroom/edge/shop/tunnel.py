@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.requests import tokens_of
-from waitroom.edge.cookies import Header
+from waitroom.core.requests import Header, tokens_of
 from waitroom.edge.wire.exchange import reset_on_close
 
 CARRIES_HTTP = frozenset((b"http", b"h2", b"h2c", b"h3", b"spdy", b"tls"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from waitroom.edge.wire.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
-    from waitroom.edge.cookies import Header
+    from waitroom.core.requests import Header
     from waitroom.edge.wire.connection import EdgeProtocol
 
 NO_LINGER: Final = struct.pack("ii", 1, 0)

@@ -19,10 +19,8 @@ from waitroom.core.orders.attempt import Attempt, Outcome
 from waitroom.core.paths import own_path
 from waitroom.core.requests import is_navigation
 from waitroom.core.times import iso_seconds
-from waitroom.edge.pages.documents import NO_STORE, json_fields
-from waitroom.edge.pages.problems import Answer
+from waitroom.edge.answers import EMPTY, NO_STORE, Answer, json_fields, see_other
 from waitroom.edge.request import Request
-from waitroom.edge.routes import see_other
 
 AGAIN: Final = "Waitroom-Order-Again"
 RETRY_AFTER: Final = (b"retry-after", b"5")
@@ -38,7 +36,7 @@ def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query:
     """A row of the table; `asks`: the order may be sent again if the visitor insists."""
     status, location = attempt.status or 0, attempt.location
     if attempt.outcome is Outcome.CONFIRMED and not asks and location is not None and 300 <= status < 400:
-        return Answer(status, [(b"location", location.encode("latin-1")), NO_STORE, (b"content-length", b"0")], b"")
+        return Answer(status, [(b"location", location.encode("latin-1")), NO_STORE, EMPTY], b"")
     if is_navigation(request.fields):
         return page_of(attempt.id, room_query, "ask" if asks else "")
     facts: dict[str, object] = {
