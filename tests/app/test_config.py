@@ -176,6 +176,8 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 def test_the_public_url_is_a_scheme_and_a_host() -> None:
     assert read(public_url="https://Shop.Example:8443/").public_url == "https://shop.example:8443"
+    assert read(public_url="https://Shop.Example:443/").public_url == "https://shop.example"
+    assert read(public_url="http://[::1]:80").public_url == "http://[::1]"
     assert read(public_url="").public_url is None
     assert "WAITROOM_PUBLIC_URL" in faults(public_url="https://shop.example/start")[0]
 

@@ -8,6 +8,7 @@ from waitroom.core.parse import parse_networks
 from waitroom.core.requests import Header
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.clients import Clients, make_client
+from waitroom.edge.passage import leaves
 from waitroom.edge.shop.headers import HeaderTable
 
 ORIGIN = Origin("http", "shop.internal", 3000)
@@ -80,3 +81,29 @@ def test_a_host_cannot_break_out_of_its_quotes() -> None:
     )
 
     assert client.fields.endswith(b'forwarded: for=203.0.113.7;host="a\\";for=10.0.0.1;x=\\"\\\\";proto=http\r\n')
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "origin"),
+    [
+        (b"https", b"Shop.Example:443", "https://shop.example"),
+        (b"http", b"shop.example:80", "http://shop.example"),
+        (b"http", b"shop.example:443", "http://shop.example:443"),
+        (b"https", b"shop.example:8443", "https://shop.example:8443"),
+        (b"https", b"[2001:db8::80]:443", "https://[2001:db8::80]"),
+    ],
+)
+def test_an_address_is_that_of_browsers_also_where_a_proxy_names_the_port_that_goes_without_saying(
+    scheme: bytes, host: bytes, origin: str
+) -> None:
+    """Proxies that send `Host: $host:$server_port` are many. The Origin of a browser's POST was another one to us then,
+    and every redirect of the shop's with its whole address led to another host, as if to pay there.
+    """
+    headers = [(b"host", host), (b"x-forwarded-proto", scheme)]
+    scope = {"type": "http", "client": (PROXY, 5), "scheme": "http", "headers": headers}
+    client = Clients(Settings(origin=ORIGIN, trusted_proxies=TRUSTED)).of(scope)
+
+    assert client.web_origin == origin
+    assert not leaves([(b"location", b"%b://%b/thanks" % (scheme, host.lower()))], client)
+    assert not leaves([(b"location", origin.encode() + b"/thanks")], client)
+    assert leaves([(b"location", b"https://pay.example/")], client)

@@ -114,14 +114,15 @@ def parse_host(text: str) -> str | None:
 
 
 def parse_public_url(text: str) -> str | None:
-    """`https://shop.example`: a scheme and a host, nothing more; without the closing slash."""
+    """`https://shop.example`: a scheme and a host, nothing more; as browsers write it."""
     text = text.strip()
     if not text:
         return None
     parts = split_address(text)
     if parts is None or parts.scheme not in ("http", "https") or more_than_host(parts):
         raise ValueError("is not a public address; write it like https://shop.example")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    port_unsaid = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(port_unsaid)}"
 
 
 def more_than_host(parts: SplitResult) -> bool:

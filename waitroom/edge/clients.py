@@ -39,6 +39,16 @@ class Client(NamedTuple):
     trusted: bool
     fields: bytes
 
+    @property
+    def web_origin(self) -> str:
+        """Scheme and host as browsers write them."""
+        return f"{self.scheme}://{bare_host(self.host, self.scheme).decode('latin-1')}"
+
+
+def bare_host(host: bytes, scheme: str) -> bytes:
+    """As browsers write it: without the port that goes without saying, which some proxies name."""
+    return host.lower().removesuffix(b":%d" % DEFAULT_PORTS[scheme])
+
 
 def make_client(
     *,

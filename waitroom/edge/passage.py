@@ -20,7 +20,7 @@ from waitroom.core.orders.routes import Suspect
 from waitroom.core.requests import Header
 from waitroom.core.tokens import Pass
 from waitroom.edge.answers import Answer
-from waitroom.edge.clients import Client
+from waitroom.edge.clients import Client, bare_host
 from waitroom.edge.commands import ShopCommands
 from waitroom.edge.cookies import may_be_shared
 from waitroom.edge.flood import Flood
@@ -200,5 +200,5 @@ def leaves(headers: Sequence[Header], client: Client) -> bool:
                 return False
             with suppress(ValueError):
                 host = rest.partition(b"//")[2].partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
-                return bool(host) and host.lower() != client.host.lower()
+                return bool(host) and bare_host(host, client.scheme) != bare_host(client.host, client.scheme)
     return False

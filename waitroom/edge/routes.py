@@ -74,7 +74,7 @@ class Routes:
 
     def base(self, client: Client) -> str:
         """The public address, without the closing slash."""
-        return self._public_url or f"{client.scheme}://{client.host.decode('latin-1')}"
+        return self._public_url or client.web_origin
 
     def cors(self, fields: Fields) -> list[Header]:
         """The fields that let the shop's own origins read our JSON; none for anybody else."""
