@@ -12,8 +12,9 @@ import redis as sync_redis
 from tests.app.live_support import ask, browsers, cookies, pass_of, seat_end
 from tests.app.orders_support import ROUTES, Shopper
 from tests.app.till import running_till
-from tests.support import SECRET, RedisServer, Shop, page_facts, running_gateway, running_redis
+from tests.support import SECRET, RedisServer, Shop, page_facts, running_gateway, running_redis, running_shop
 from waitroom.core.tokens import Pass, Tokens
+from waitroom.demo.browser import Answer
 
 MINUTE_MS = 60_000
 SETTINGS = {
@@ -75,6 +76,40 @@ async def test_the_way_back_from_a_payment_reaches_the_shop_after_twelve_minutes
     assert without.status == 503
     assert counted > 15 * MINUTE_MS
     assert sum(head[":"] in ("POST /paid", "GET /order-paid") for head in till.heads) == len(WAYS_BACK)
+
+
+async def test_a_pass_that_has_run_out_lasts_as_long_as_payment_when_its_visitor_goes_to_pay() -> None:
+    """A seat outlives its pass where a WebSocket keeps it: the cookie is given anew with the very answer that leads to
+    the provider, and has to last as long as any other then.
+    """
+    settings = {"public_url": "https://shop.example:443", "session_idle": "5m"}
+    with running_redis() as redis:
+        async with running_shop() as shop, running_gateway(shop, redis.url, **settings) as gateway:
+            shop.answers["/pay"] = b"HTTP/1.1 303 S\r\nlocation: https://pay.example/\r\ncontent-length: 0\r\n\r\n"
+            shop.answers["/next"] = b"HTTP/1.1 303 S\r\nlocation: https://shop.example/x\r\ncontent-length: 0\r\n\r\n"
+            with browsers(gateway, 1) as (visitor,):
+                await visitor.open("/")
+                (name,) = visitor.cookies
+                given = Tokens("shop", [SECRET]).read_pass(visitor.cookies[name], round(time.time() * 1000))
+                assert isinstance(given, Pass)
+                over = given._replace(end_ms=round(time.time() * 1000) - 1, provisional=False)
+                cookie = ("cookie", f"{name}={Tokens('shop', [SECRET]).sign_pass(over)}")
+
+                lasts_ms = [
+                    end_of(await ask(gateway, "GET", path, cookie)) - round(time.time() * 1000)
+                    for path in ("/next", "/pay")
+                ]
+
+    assert lasts_ms[0] < 6 * MINUTE_MS
+    assert lasts_ms[1] > 29 * MINUTE_MS
+
+
+def end_of(answer: Answer) -> int:
+    """Of the pass that comes with it."""
+    (cookie,) = (value for field, value in answer.headers if field == "set-cookie")
+    found = Tokens("shop", [SECRET]).read_pass(cookie.partition("=")[2].partition(";")[0], round(time.time() * 1000))
+    assert isinstance(found, Pass)
+    return found.end_ms
 
 
 async def test_without_the_hold_the_same_way_back_would_meet_the_line() -> None:

@@ -105,7 +105,7 @@ class Passage:
             observe(counts, FIRST_BYTE, now_ms - begun_ms)
             self.gauges[ORIGIN_OK_MS] = now_ms
             added = fresh
-            if pass_ is not None and (not fresh or (held_ms and not pass_.provisional)):
+            if pass_ is not None and not (fresh and pass_.provisional):
                 added = self.renewal(pass_, now_ms, status, headers, request, held_ms) or fresh
             return self.commands.heed(commands, pass_, added, secure=request.secure) if commands else added
 
