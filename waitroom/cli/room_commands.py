@@ -55,7 +55,7 @@ def set_(
     """Change the limits, the message, the sale or its stock in a running room, and say what that will do."""
     from waitroom.cli.room import change_room
     from waitroom.core.changes import Misused, Wanted, read_words
-    from waitroom.store.line import limits_of
+    from waitroom.store.environment import limits_of
 
     if bool(changes) == from_environment:
         fail("Say what to change, like: waitroom set rate=20/s (or --from-environment alone).", code=MISUSED)

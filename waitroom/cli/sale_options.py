@@ -10,7 +10,7 @@ from waitroom.core.parse import Between, duration_text, parse_duration_ms
 from waitroom.core.settings import DAY, SECOND, Settings
 from waitroom.core.simulation.crowd import Arrivals, Habits
 from waitroom.core.simulation.simulate import Sale
-from waitroom.store.line import limits_of
+from waitroom.store.environment import limits_of
 
 LIMITS = ("rate", "burst", "max_active", "turn_held", "away_after", "session_idle")
 MOST_PEOPLE = 10_000_000

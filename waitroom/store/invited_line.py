@@ -12,12 +12,31 @@ import structlog
 from waitroom.core.invites import limits_of_invited
 from waitroom.core.model import write_limits
 from waitroom.core.settings import Settings
+from waitroom.store.environment import Environment
 from waitroom.store.line import Line
 from waitroom.store.room import Room
 
 FRESH_US = 10e6
 
 log = structlog.get_logger()
+
+
+class OfTheFirst(Environment):
+    """The environment's limits are the first line's matter."""
+
+    _line: "InvitedLine"
+
+    def first_fields(self) -> dict[str, str]:
+        """On hold until the first line is known: an operator may have changed its limits. Beside one that was there
+        before it, without credit: what the room may admit at once may have come in by that one a moment ago.
+        """
+        limits, first = replace(self._line.limits, hold=True), self._line.first.snapshot
+        if first is None or first.now_us < FRESH_US:
+            return write_limits(limits)
+        return {**write_limits(limits), "next_at": f"{1e6 + limits.burst * limits.spacing_us:.3f}"}
+
+    async def apply(self) -> None:
+        """Nothing: `_follow`."""
 
 
 class InvitedLine(Line):
@@ -36,18 +55,7 @@ class InvitedLine(Line):
         alone = settings.model_copy(update={"opens_at": None, "closes_at": None})
         super().__init__(alone, room, key_ids=key_ids, fresh_store=fresh_store)
         self.first = first
-
-    def first_fields(self) -> dict[str, str]:
-        """On hold until the first line is known: an operator may have changed its limits. Beside one that was there
-        before it, without credit: what the room may admit at once may have come in by that one a moment ago.
-        """
-        limits, first = replace(self.limits, hold=True), self.first.snapshot
-        if first is None or first.now_us < FRESH_US:
-            return write_limits(limits)
-        return {**write_limits(limits), "next_at": f"{1e6 + limits.burst * limits.spacing_us:.3f}"}
-
-    async def _apply_environment(self) -> None:
-        """The environment's limits are the first line's matter."""
+        self.environment = OfTheFirst(self)
 
     async def _sync(self, *, last: bool = False) -> None:
         if not last:

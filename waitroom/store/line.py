@@ -17,9 +17,8 @@ import structlog
 from waitroom.core.commands import LONGEST_EXTENSION_MS
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import STORE_TIME, observe
-from waitroom.core.invites import SPLIT, fields_of, invited_part, limits_of_invited
 from waitroom.core.meter import Limits
-from waitroom.core.model import Snapshot, read_limits, write_limits
+from waitroom.core.model import Snapshot
 from waitroom.core.presence import Beats, epoch_of
 from waitroom.core.proofs import Proofs
 from waitroom.core.sale.schedule import NO_SALE, Phase
@@ -29,6 +28,7 @@ from waitroom.store.asking import Asking
 from waitroom.store.circuit import Circuit
 from waitroom.store.drawing import Drawing
 from waitroom.store.ended import Ended
+from waitroom.store.environment import Environment, limits_of
 from waitroom.store.held import HeldPolls, wake_changed
 from waitroom.store.holder import Holder
 from waitroom.store.memory import Memory
@@ -68,6 +68,7 @@ class Line:
         self.drawing = Drawing(settings, room)
         self.selling = Selling(self)
         self.sell_out, self.set_stock = self.selling.sell_out, self.selling.set_stock
+        self.environment = Environment(self)
         self.memory = Memory()
         self.asking = Asking(self, self.memory)
         self.enter, self.put_newcomer = self.asking.enter, self.asking.put_newcomer
@@ -78,8 +79,6 @@ class Line:
         self.ended = Ended(max(self.seat_ms(), settings.payment_held, LONGEST_EXTENSION_MS))
         self._holder = Holder(room, self.worker, settings)
         self._generation = ""
-        self._environment_applied = False
-        self._environment_hole: tuple[int, int] | None = None
         self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
         self._synced_at = time.monotonic()
         self._said = self._found = ""
@@ -208,7 +207,7 @@ class Line:
         """One turn of the loop. What it raises is a fault of ours, also on the way back from a loss."""
         try:
             await self._sync()
-            await self._apply_environment()
+            await self.environment.apply()
             if await self.selling.settle():
                 await self._sync()
             if self.snapshot is not None and await self.drawing.settle(self.snapshot):
@@ -292,43 +291,14 @@ class Line:
                 log.warning("store_adopted", room=self.settings.room)
             else:
                 wait_ms = 0 if self._fresh_store else CREATE_WAIT_MS
-                limits, more = limits_of(self.settings), self.selling.first_fields()
-                if await self.room.create(limits, {**more, **self.first_fields()}, wait_ms=wait_ms) == "ok":
+                fields = self.environment.first_fields()
+                if await self.room.create(limits_of(self.settings), fields, wait_ms=wait_ms) == "ok":
                     log.info("room_created", room=self.settings.room)
             # Not away: whoever comes now waits a moment for the room instead of being sent off.
             self._hear(time.monotonic())
             self._circuit.succeeded()
         except StoreUnavailable as error:
             self._fail(error)
-
-    def first_fields(self) -> dict[str, str]:
-        """The limits of the environment, as a room that is made now has them."""
-        return fields_of(limits_of(self.settings), invited_part(self.settings))
-
-    async def _apply_environment(self) -> None:
-        """At a worker's start: the environment's limits, if they are not the ones last put in force from there.
-
-        Once more if Redis was lost right after that: who adopted it may not know of them.
-        """
-        if self._environment_applied:
-            return
-        hole = self.snapshot.state.hole if self.snapshot else None
-        if hole == self._environment_hole:
-            self._environment_applied = True
-            return
-        if self.snapshot is not None and self.snapshot.is_unsettled:
-            return
-        if self.snapshot is not None and not await self.selling.apply_environment(self.snapshot):
-            return
-        fields = self.first_fields()
-        if self.snapshot is not None and self.snapshot.state.fields.get(SPLIT):
-            fields = {SPLIT: "", **fields}
-        invited = write_limits(limits_of_invited(fields, read_limits(fields), self.phase()))
-        digest = ",".join(fields.values())
-        change = await self.room.configure(fields, by="environment", digest=digest, invited=invited)
-        self._environment_hole = hole
-        if change.applied and change.before != change.after:
-            log.info("limits_changed", room=self.settings.room, by="environment")
 
     async def _follow_reset(self) -> None:
         """The room started a new generation: what was seen of the old one means nothing in the new.
@@ -357,9 +327,3 @@ class Line:
                 log.error("store_away", room=self.settings.room, cause=error)
             else:
                 log.info("store_back", room=self.settings.room)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The limits as the environment sets them."""
-    rate = settings.rate
-    return Limits(rate.per_s, settings.burst_now, settings.max_active, rate.unlimited, rate.hold)

@@ -12,8 +12,8 @@ from waitroom.cli.placement.findings import Finding, fault, warning
 from waitroom.core.model import write_limits
 from waitroom.core.settings import Settings
 from waitroom.store.client import connect, store_errors
+from waitroom.store.environment import limits_of
 from waitroom.store.keys import Keys
-from waitroom.store.line import limits_of
 from waitroom.store.overview import Overview, overview
 from waitroom.store.room import Room
 

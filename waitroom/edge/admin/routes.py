@@ -60,7 +60,7 @@ from waitroom.edge.admin.request import (
     texts,
 )
 from waitroom.store import operating
-from waitroom.store.line import limits_of
+from waitroom.store.environment import limits_of
 from waitroom.store.operating import NoRoom, explain
 from waitroom.store.orders import OrderBook
 from waitroom.store.overview import facts, read_log
