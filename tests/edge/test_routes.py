@@ -47,7 +47,7 @@ def piece(body: bytes, *, more: bool = True) -> Message:
 async def test_a_form_is_read_whole_however_it_is_cut() -> None:
     request = post(piece(b"to=%2Fa"), piece(b""), piece(b"&t=1", more=False))
 
-    assert await read_form(request) == {"to": ["/a"], "t": ["1"]}
+    assert await read_form(request) == {"to": "/a", "t": "1"}
 
 
 async def test_a_form_that_trickles_in_is_given_up() -> None:
@@ -67,9 +67,6 @@ async def test_a_form_whose_client_has_left_is_no_form() -> None:
 
 
 async def test_a_form_without_end_is_read_no_further_than_its_limit() -> None:
-    request = post(forever=piece(b"t=" + b"a" * 997 + b"&"))
+    request = post(piece(b"t="), forever=piece(b"a" * 1_000))
 
-    form = await read_form(request)
-
-    assert form is not None
-    assert len(form["t"]) == -(-FORM_LIMIT_BYTES // 1_000)
+    assert await read_form(request) == {"t": "a" * (FORM_LIMIT_BYTES - len(b"t="))}

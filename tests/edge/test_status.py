@@ -17,7 +17,7 @@ from waitroom.core.settings import Settings
 from waitroom.core.tokens import Ticket
 from waitroom.edge.facts import members
 from waitroom.edge.pages.waiting import Pages
-from waitroom.edge.status import Status, read_query
+from waitroom.edge.status import Status, read_poll
 from waitroom.edge.visitor import Visitor
 
 NOW_MS = 1_760_000_000_000
@@ -303,4 +303,4 @@ def test_a_page_that_shows_another_state_is_told_at_once() -> None:
     ],
 )
 def test_parameters_are_read_and_bounded(target: bytes, poll: tuple[float, int | None, bytes]) -> None:
-    assert read_query(target) == poll
+    assert read_poll(target) == poll

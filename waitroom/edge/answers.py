@@ -82,6 +82,6 @@ def json_fields(body: bytes, media: bytes = b"application/json") -> list[Header]
     return [(b"content-type", media), NO_STORE, VARY, NO_SNIFFING, content_length(body)]
 
 
-def see_other(target: bytes) -> Answer:
-    """A form was sent: the browser goes on with a GET."""
-    return Answer(303, [(b"location", target), NO_STORE, EMPTY], b"")
+def see_other(path: str) -> Answer:
+    """A form was sent: the browser goes on with a GET. `path` is fit for a Location field (`core.paths`)."""
+    return Answer(303, [(b"location", path.encode()), NO_STORE, EMPTY], b"")

@@ -28,7 +28,7 @@ from waitroom.edge.entrance import Entrance, Then
 from waitroom.edge.gate import Gate
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
-from waitroom.edge.routes import read_fields, read_form
+from waitroom.edge.routes import read_form, read_query
 from waitroom.store.invites import redeem
 from waitroom.store.replies import AdoptNeeded, Entry, Newcomer, PhaseDue
 
@@ -109,8 +109,8 @@ class TwoLines(Gate):
 
     async def _invite(self, request: Request) -> None:
         form = await read_form(request) if request.scope["method"] == "POST" else None
-        fields = form if form is not None else read_fields(request.exchange.target.partition(b"?")[2])
-        token = fields.get("t", [""])[0]
+        fields = form if form is not None else read_query(request)
+        token = fields.get("t", "")
         asked, now_ms, phase = request.asked(), int(self.line.now_ms()), self.line.phase()
         if self._read(request, now_ms).holds is Holds.PASS:
             await request.answer(self._onward())
@@ -169,4 +169,4 @@ class TwoLines(Gate):
         return ticket if isinstance(ticket, Ticket) else None
 
     def _onward(self) -> Answer:
-        return see_other(self.settings.entrance.encode())
+        return see_other(self.settings.entrance)

@@ -22,8 +22,8 @@ from waitroom.edge.entrance import Entrance
 from waitroom.edge.health import Health
 from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
-from waitroom.edge.routes import POST, READ, Routes, read_fields, read_form, target_of
-from waitroom.edge.status import Status, read_query
+from waitroom.edge.routes import POST, READ, Routes, read_form, read_query, target_of
+from waitroom.edge.status import Status, read_poll
 from waitroom.edge.visitor import Visitor
 from waitroom.edge.wire.exchange import Exchange
 from waitroom.store.held import HeldPolls, finish
@@ -66,7 +66,7 @@ class OwnRoutes:
         place = snapshot.place_of(ticket.number)
         if place < snapshot.state.front or self.desk.is_outdated(ticket, now_ms):
             return None
-        hold_s, shown, _ = read_query(target)
+        hold_s, shown, _ = read_poll(target)
         if hold_s:
             return None
         self.line.beats.note(place)
@@ -74,7 +74,7 @@ class OwnRoutes:
 
     async def _status(self, request: Request) -> None:
         visitor = self.entrance.read(request)
-        hold_s, shown, state = read_query(request.exchange.target)
+        hold_s, shown, state = read_poll(request.exchange.target)
         if visitor.holds is Holds.UNREADABLE:
             await self._ask_again(request)
             return
@@ -113,7 +113,7 @@ class OwnRoutes:
             if entry is not None:  # else the sale closed in this very moment
                 visitor, more = self._joined(newcomer, entry, request)
         if form is not None:
-            await request.answer(see_other((target_of(form) or "/").encode("latin-1", "replace")), *more)
+            await request.answer(see_other(target_of(form) or "/"), *more)
         else:
             await self.routes.say(request, self.status.facts(visitor, first=True), *more)
 
@@ -168,7 +168,7 @@ class OwnRoutes:
         """To the path asked for, where the line begins. A browser sent here again by our page and without a cookie
         keeps none: it is told so, instead of taking one number after the other.
         """
-        fields = read_fields(request.exchange.target.partition(b"?")[2])
+        fields = read_query(request)
         target = target_of(fields)
         if target is None:
             await request.answer(
@@ -177,7 +177,7 @@ class OwnRoutes:
         elif "again" in fields and self.entrance.read(request).holds is Holds.NOTHING and not self._has_old(request):
             await request.answer(self.problems.no_cookies(request.asked(), href=target))
         else:
-            await request.answer(see_other(target.encode("latin-1")))
+            await request.answer(see_other(target))
 
     async def _live(self, request: Request) -> None:
         await request.answer(Answer(200, [EMPTY, NO_STORE], b""))

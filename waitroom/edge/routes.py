@@ -10,7 +10,7 @@ Whoever serves a route puts it into the table: `routes.add("draw", READ, self._d
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -114,7 +114,7 @@ class Routes:
         return b"cookie" not in fields
 
 
-async def read_form(request: Request, *, limit_s: float = FORM_S) -> dict[str, list[str]] | None:
+async def read_form(request: Request, *, limit_s: float = FORM_S) -> dict[str, str] | None:
     """The fields of an HTML form; None if something else was sent. The body is read whole, within its limit. Raises
     OriginFailure for one that does not arrive, so that nothing is done in the name of a client who has left.
     """
@@ -135,14 +135,19 @@ async def read_form(request: Request, *, limit_s: float = FORM_S) -> dict[str, l
     return read_fields(body[:FORM_LIMIT_BYTES])
 
 
-def read_fields(form: bytes) -> dict[str, list[str]]:
-    """The fields of a form or a query; none of them where there are too many to be ours."""
+def read_query(request: Request) -> dict[str, str]:
+    return read_fields(request.exchange.target.partition(b"?")[2])
+
+
+def read_fields(form: bytes) -> dict[str, str]:
+    """The fields of a form or a query, the first of each name; none of them where there are too many to be ours."""
     try:
-        return parse_qs(form.decode("latin-1"), max_num_fields=MOST_FIELDS)
+        found = parse_qs(form.decode("latin-1"), max_num_fields=MOST_FIELDS)
     except ValueError:
         return {}
+    return {name: values[0] for name, values in found.items()}
 
 
-def target_of(fields: dict[str, list[str]]) -> str | None:
+def target_of(fields: Mapping[str, str]) -> str | None:
     """The path of this site that the field `to` names; None if it leads elsewhere."""
-    return same_site_path(fields.get("to", ["/"])[0])
+    return same_site_path(fields.get("to", "/"))

@@ -37,7 +37,7 @@ class Poll(NamedTuple):
     state: bytes
 
 
-def read_query(target: bytes) -> Poll:
+def read_poll(target: bytes) -> Poll:
     """The parameters in a status request's target; anything else in it is ignored."""
     hold, shown, state = 0.0, None, b""
     for part in target.partition(b"?")[2][:256].split(b"&"):

@@ -29,7 +29,7 @@ from waitroom.edge.entrance import Entrance
 from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.transfer import LIFE_MS, TransferPages
 from waitroom.edge.request import Request
-from waitroom.edge.routes import POST, Routes, read_fields, read_form, target_of
+from waitroom.edge.routes import POST, Routes, read_form, read_query, target_of
 from waitroom.edge.status import Status
 from waitroom.edge.visitor import Visitor, standing
 from waitroom.store.moves import take
@@ -96,15 +96,15 @@ class Transfer:
 
     async def _show(self, request: Request) -> None:
         asked = request.asked()
-        fields = read_fields(request.exchange.target.partition(b"?")[2])
-        token, to = fields.get("t", [""])[0], target_of(fields) or "/"
+        fields = read_query(request)
+        token, to = fields.get("t", ""), target_of(fields) or "/"
         move = self._desk.tokens.read_move(token, int(self._line.now_ms()))
         if not isinstance(move, Move):
             await request.answer(self._problems.link_over(asked))
             return
         visitor = self._entrance.read(request)
         if visitor.ticket == move.ticket or visitor.holds is Holds.PASS:
-            await request.answer(see_other(to.encode("latin-1")), SECRETIVE)
+            await request.answer(see_other(to), SECRETIVE)
             return
         has_other = visitor.holds in (Holds.WAITING, Holds.CALLED)
         page = self._pages.take(asked, token=token, taker=token_hex(8), to=to, has_other=has_other)
@@ -112,7 +112,7 @@ class Transfer:
 
     async def _take(self, request: Request) -> None:
         form, asked = await read_form(request) or {}, request.asked()
-        token, taker = form.get("t", [""])[0], form.get("by", [""])[0][:64] or token_hex(8)
+        token, taker = form.get("t", ""), form.get("by", "")[:64] or token_hex(8)
         now_ms = int(self._line.now_ms())
         move = self._desk.tokens.read_move(token, now_ms)
         taken = False
@@ -130,7 +130,7 @@ class Transfer:
             return
         given = [self._desk.set_ticket(move.ticket, secure=request.secure)]
         if asked.html:
-            await request.answer(see_other((target_of(form) or "/").encode("latin-1")), *given, SECRETIVE)
+            await request.answer(see_other(target_of(form) or "/"), *given, SECRETIVE)
             return
         given.append((b"waitroom-ticket", self._desk.tokens.sign_ticket(move.ticket).encode()))
         snapshot = self._line.snapshot

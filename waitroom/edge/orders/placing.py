@@ -90,7 +90,7 @@ class Orders:
     async def allow_again(self, request: Request) -> None:
         """`POST orders/again`: the visitor's word that the order of `attempt` may be sent once more."""
         fields = await read_form(request) or {}
-        id_ = fields.get("attempt", [""])[0]
+        id_ = fields.get("attempt", "")
         visitor = self.passage.desk.visitor_of(
             request.scope["headers"], secure=request.secure, now_ms=int(self.line.now_ms())
         )

@@ -29,7 +29,7 @@ RETRY_AFTER: Final = (b"retry-after", b"5")
 def page_of(attempt_id: str, room_query: str, again: str = "") -> Answer:
     """To the page of one order, of its own room."""
     asked = f"again={again}" if again else ""
-    return see_other(own_path("orders", room_query, f"attempt={attempt_id}", asked).encode())
+    return see_other(own_path("orders", room_query, f"attempt={attempt_id}", asked))
 
 
 def answer_repeat(attempt: Attempt, request: Request, asks: bool, *, room_query: str) -> Answer:

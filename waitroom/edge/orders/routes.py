@@ -14,7 +14,7 @@ from waitroom.core.tokens import Unreadable
 from waitroom.edge.orders.pages import OrderPages
 from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
-from waitroom.edge.routes import READ, Routes, read_fields
+from waitroom.edge.routes import READ, Routes, read_query
 from waitroom.edge.visitor import Desk, is_in_use
 from waitroom.store.attempts import Attempts
 
@@ -38,11 +38,11 @@ class OrderRoutes:
             return
         found, complete = await self._attempts_of(visitors)
         now_ms = int(self.line.now_ms())
-        fields = read_fields(request.exchange.target.partition(b"?")[2])
-        wanted = fields.get("attempt", [""])[0]
+        fields = read_query(request)
+        wanted = fields.get("attempt", "")
         one = next((attempt for attempt in found if attempt.id == wanted), None)
         if one is not None and asked.html:
-            answer = self.pages.repeated(one, asked, now_ms=now_ms, again=fields.get("again", [""])[0])
+            answer = self.pages.repeated(one, asked, now_ms=now_ms, again=fields.get("again", ""))
         else:
             answer = self.pages.listed(found, asked, now_ms=now_ms, complete=complete)
         await request.answer(answer, *self.routes.cors(request.fields))
