@@ -7,6 +7,7 @@ Prints what happened in them, and each broken promise with a short history to re
 """
 
 import argparse
+import logging
 import os
 import statistics
 import time
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
+import structlog
 import uvloop
 
 from tests.store.histories.events import Mishap
@@ -35,6 +37,7 @@ class Part(NamedTuple):
 
 
 def run_part(first: int, count: int, steps: int, kind: str) -> Part:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with running_redis() as server:
         return uvloop.run(check(server.url, range(first, first + count), steps, kind))
 

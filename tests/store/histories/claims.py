@@ -11,9 +11,21 @@ horizon.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.store.histories.events import Admitted, Called, History, Issued, Limited, Lost, Place, Seated, Stands
+from tests.store.histories.drawn_places import broken_draws, broken_places, broken_runs
+from tests.store.histories.events import (
+    Admitted,
+    Called,
+    History,
+    Issued,
+    Limited,
+    Lost,
+    Place,
+    Seated,
+    Stands,
+)
+from tests.store.histories.links import broken_invites
 from tests.store.histories.story import Fault
 from waitroom.core.meter import HORIZON_US, Limits
 
@@ -27,27 +39,41 @@ SLACK_S = 0.001
 def faults(history: History) -> list[Fault]:
     """Every promise broken, the earliest first."""
     found = [*broken_rate(history), *broken_capacity(history), *broken_order(history), *broken_once(history)]
+    found += [*broken_places(history), *broken_draws(history), *broken_runs(history)]
+    found += broken_invites(history)
     return sorted(found, key=lambda fault: fault.index)
 
 
 def broken_rate(history: History) -> Iterator[Fault]:
-    """P1, by a bucket on the time at which admissions begin. A change counts from the last one reserved before it."""
-    limits = Limits(1, 1)
+    """P1, of the room, and of each line by its own part of the limits."""
+    lines = {event.line for event in history if isinstance(event, Limited)}
+    for line in sorted(lines):
+        yield from broken_rate_of(line, history)
+
+
+def broken_rate_of(line: str, history: History) -> Iterator[Fault]:
+    """By a bucket on the time at which admissions begin. A change counts from the last one reserved before it, in
+    whichever line.
+    """
+    limits, said = Limits(1, 1), f" in the {line} line" if line else ""
     last_s = 0.0
     changes: list[tuple[float, int, Limits]] = []
     made: list[tuple[float, int, bool]] = []
     for index, event in enumerate(history):
-        if isinstance(event, Limited):
+        if isinstance(event, Limited) and event.line == line:
             limits = event.limits
             changes.append((max(event.at_s, last_s), index, limits))
         elif isinstance(event, Admitted) and event.counts:
-            made.append((event.begins_s, index, limits.unlimited))
             last_s = max(last_s, event.begins_s)
+            if line and event.line != line:
+                continue
+            made.append((event.begins_s, index, limits.unlimited))
             if limits.hold:
-                yield Fault("P1", index, "admitted during a hold", (changes[-1][1],))
+                yield Fault("P1", index, f"admitted during a hold{said}", (changes[-1][1],))
             if event.begins_s > event.at_s + H_S + SLACK_S:
                 yield Fault("P1", index, f"reserved {event.begins_s - event.at_s:.3f} s ahead")
-    yield from overfull(changes, sorted(made))
+    for fault in overfull(changes, sorted(made)):
+        yield replace(fault, says=fault.says + said)
 
 
 def overfull(changes: list[tuple[float, int, Limits]], made: list[tuple[float, int, bool]]) -> Iterator[Fault]:
@@ -83,7 +109,7 @@ def broken_capacity(history: History) -> Iterator[Fault]:
     seats: dict[Place, tuple[float, int]] = {}
     for index, event in enumerate(history):
         match event:
-            case Limited():
+            case Limited(line=""):
                 limits = event.limits
             case Seated():
                 seats[event.place] = event.end_s, index
@@ -132,7 +158,7 @@ def broken_order(history: History) -> Iterator[Fault]:
     at_once = 0.0
     for index, event in enumerate(history):
         match event:
-            case Limited():
+            case Limited(line=""):
                 limits = event.limits
                 at_once = max(at_once, limits.burst + limits.rate_per_s * H_S)
             case Lost():

@@ -36,6 +36,7 @@ class Issued(NamedTuple):
     at_s: float
     place: Place
     visitor: str
+    line: str = ""
 
     def __str__(self) -> str:
         return f"number {self.place} to {self.visitor[:6]}"
@@ -90,6 +91,65 @@ class Seated(NamedTuple):
         return f"{self.place} keeps the seat until {self.end_s:.1f}" if self.end_s > self.at_s else f"{self.place} left"
 
 
+class Restarted(NamedTuple):
+    """An operator began a new run of the room, or set a sale that begins one."""
+
+    at_s: float
+
+    def __str__(self) -> str:
+        return "an operator starts the line again"
+
+
+class Drawn(NamedTuple):
+    """A worker knows the draw: `places` of all people in the order of their numbers. Nobody is let in before
+    `learned_s`.
+    """
+
+    at_s: float
+    generation: str
+    numbers: int
+    places: tuple[int, ...]
+    learned_s: float
+
+    def __str__(self) -> str:
+        return f"drawn: {len(self.places)} people, {self.numbers} numbers of {self.generation[:4]}"
+
+
+class PlaceTold(NamedTuple):
+    """A worker told the holder of a ticket their place; `lobby` numbers were in the draw."""
+
+    at_s: float
+    ticket: Place
+    place: int
+    lobby: int
+
+    def __str__(self) -> str:
+        return f"ticket {self.ticket} has place {self.place}"
+
+
+class Redeemed(NamedTuple):
+    """A link that so many visitors may use gave this one the ticket."""
+
+    at_s: float
+    invite: str
+    uses: int
+    visitor: str
+    ticket: Place
+
+    def __str__(self) -> str:
+        return f"invite {self.invite} of {self.uses}: ticket {self.ticket} to {self.visitor[:6]}"
+
+
+class Forgotten(NamedTuple):
+    """Redis lost a draw, and whichever worker knew of it is dead."""
+
+    at_s: float
+    generation: str
+
+    def __str__(self) -> str:
+        return f"nobody knows the draw of {self.generation[:4]} any more"
+
+
 class Lost(NamedTuple):
     """Redis lost what it wrote since then."""
 
@@ -110,5 +170,6 @@ class Mishap(NamedTuple):
         return f"({self.what})"
 
 
-Event = Mishap | Limited | Issued | Called | Stands | Admitted | Seated | Lost
+InLine = Limited | Issued | Called | Stands | Admitted | Seated
+Event = InLine | Mishap | Lost | Restarted | Drawn | PlaceTold | Redeemed | Forgotten
 History = Sequence[Event]

@@ -8,11 +8,10 @@ from typing import Final
 from tests.store.histories.events import Lost, Seated
 from tests.store.histories.events import Mishap as Told
 from tests.store.histories.worker import SEAT_MS
-from tests.store.histories.world import MOST_PEOPLE, Mishaps, World
+from tests.store.histories.world import HOUR_S, MOST_PEOPLE, Mishaps, World
 from waitroom.core.meter import Limits
 from waitroom.store.replies import Newcomer
 
-HOUR_S = 3600.0
 RATES: Final = [Limits(2, 1), Limits(5, 5), Limits(10, 10), Limits(10, 1), Limits(40, 8), Limits(0.5, 3)]
 
 
@@ -102,7 +101,7 @@ async def worker_clock_jumps(world: World) -> str:
 
 
 async def redis_clock_goes_back(world: World) -> str:
-    return await go_back(world, world.dice.choice([0.5, 5, HOUR_S]))
+    return await go_back(world, world.dice.choice(world.slips))
 
 
 async def go_back(world: World, back_s: float) -> str:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from tests.store.histories.claims import faults
+from tests.store.histories.draw import DRAW_MISHAPS, DrawWorld
 from tests.store.histories.events import History, Issued, Place
+from tests.store.histories.invited import INVITED_MISHAPS, InvitedWorld
 from tests.store.histories.mishaps import MISHAPS, RATES, fail_over, forget_everything, happen
 from tests.store.histories.sale import SALE_MISHAPS, SaleWorld
 from tests.store.histories.story import MOST_TOLD, Fault
@@ -22,7 +24,12 @@ class Kind(NamedTuple):
     mishaps: Mishaps
 
 
-KINDS: Final = {"line": Kind(World, MISHAPS), "sale": Kind(SaleWorld, SALE_MISHAPS)}
+KINDS: Final = {
+    "line": Kind(World, MISHAPS),
+    "sale": Kind(SaleWorld, SALE_MISHAPS),
+    "draw": Kind(DrawWorld, DRAW_MISHAPS),
+    "invited": Kind(InvitedWorld, INVITED_MISHAPS),
+}
 
 
 @dataclass(frozen=True)

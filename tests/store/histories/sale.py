@@ -63,6 +63,8 @@ class SaleWorld(World):
         try:
             planned = plan_sale(sale, dict(words), now_ms=now_ms, waiting=0)
             await change_sale(self.room.room, planned.fields, by="test", phase=sale.latched or "")
+            if planned.fields.get("phase") == "before":
+                self.note_restart()
         except (AdoptNeeded, GenerationGone, Moved, Refused, Unsettled) as refusal:
             return f"refused: {refusal}"
         return " ".join("=".join(word) for word in words)

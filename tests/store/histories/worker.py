@@ -169,6 +169,7 @@ class Worker:
         if self.memory.untold:
             await self.memory.tell_untold(self.wire, snapshot, idle_ms=SEAT_MS)
             await world.read_limits()
+            await self.note_front()
         self.memory.forget(mark)
 
     async def adopt(self) -> None:
@@ -177,6 +178,7 @@ class Worker:
         if not told and not any(view.snapshot for view in self.world.views_of(self.line)):
             await self.wire.create(FIRST_LIMITS, self.first_fields(), wait_ms=2_000)
         await self.world.read_limits()
+        await self.note_front()
 
     def first_fields(self) -> dict[str, str]:
         """Of a room that is created, beside its limits."""
@@ -205,8 +207,14 @@ class Worker:
         outcome = await self.holder.round(snapshot)
         if outcome in ("ok", "gap"):
             line.lease = self.name, world.now_s
-        front = Place(snapshot.state.generation, int(await world.redis.hget(line.room.keys.state, "front")))
-        if outcome == "ok" and front != line.front:
+        if outcome == "ok":
+            await self.note_front()
+
+    async def note_front(self) -> None:
+        """Where the front is, if it moved."""
+        world, line = self.world, self.line
+        fields = await world.fields(line)
+        if fields and (front := Place(fields["generation"], int(fields["front"]))) != line.front:
             line.front = front
             world.note(Called(world.now_s, *front))
 
@@ -239,7 +247,7 @@ class Worker:
                 lambda: room.enter(
                     generation, issued, newcomers, call_id=call_id, seat_ms=SEAT_MS, now_ms=self.now_ms()
                 ),
-                lambda entries: world.events_of_entries(newcomers, entries),
+                lambda entries: world.events_of_entries(self.line, newcomers, entries),
             )
             for newcomer, entry in zip(newcomers, entries, strict=True):
                 if entry is not None:

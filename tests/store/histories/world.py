@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.store.histories.events import Admitted, Event, Issued, Limited, Place, Stands
+from tests.store.histories.events import Admitted, Event, Issued, Limited, Place, Restarted, Stands
 from tests.store.histories.worker import SEAT_MS, Person, Worker
 from tests.store.room_support import TestRoom
 from waitroom.core.errors import StoreUnavailable
@@ -21,6 +21,7 @@ from waitroom.core.model import read_limits, write_limits
 from waitroom.store.replies import AdoptNeeded, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Unsettled
 from waitroom.store.room import Room
 
+HOUR_S = 3600.0
 STEP_S = 0.25
 LEASE_S = 2.0
 SETTLED_S = 2.0
@@ -45,7 +46,7 @@ class Line:
 
 @dataclass
 class World:
-    """`offset_s`: how far the clock of Redis is from the stop-watch."""
+    """`offset_s`: how far the clock of Redis is from the stop-watch; `slips`: by how much it may go back (s)."""
 
     room: TestRoom
     dice: random.Random
@@ -54,6 +55,7 @@ class World:
     is_away: bool = False
     is_calm: bool = False
     draw_source: str = ""
+    slips: tuple[float, ...] = (0.5, 5, HOUR_S)
     people: dict[Place, Person] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     late: list[tuple[float, Callable[[], Awaitable[Any]]]] = field(default_factory=list)
@@ -125,22 +127,25 @@ class World:
     def note(self, event: Event) -> None:
         self._events.append((event, ""))
 
+    def note_restart(self) -> None:
+        self.note(Restarted(self.now_s))
+
     def true_s(self, redis_ms: float) -> float:
         return (redis_ms - self.start_ms) / 1000 - self.offset_s
 
     def history(self) -> list[Event]:
         return [event for event, mark in self._events if mark in self._heard]
 
-    def events_of_entries(self, newcomers: list[Newcomer], entries: list[Entry | None]) -> list[Event]:
+    def events_of_entries(self, line: Line, newcomers: list[Newcomer], entries: list[Entry | None]) -> list[Event]:
         found: list[Event] = []
         for newcomer, entry in zip(newcomers, entries, strict=True):
             if entry is not None:
                 place = Place(entry.generation, entry.number)
-                found.append(Issued(self.now_s, place, newcomer.visitor))
+                found.append(Issued(self.now_s, place, newcomer.visitor, line.name))
                 if entry.admit_ms is not None:
                     begins = self._begins[place, entry.admit_ms] = self.true_s(entry.admit_ms)
                     end = begins + SEAT_MS / 1000
-                    found.append(Admitted(self.now_s, place, newcomer.visitor, begins, end, on_the_spot=True))
+                    found.append(Admitted(self.now_s, place, newcomer.visitor, begins, end, True, True, line.name))
         return found
 
     def events_of_claims(self, line: Line, people: list[tuple[Place, Person]], claims: list[Claimed]) -> list[Event]:
@@ -152,7 +157,7 @@ class World:
                 begins = self._begins.setdefault((place, claim.admit_ms), self.true_s(claim.admit_ms))
                 counts = claim.outcome == "admit"
                 end = max(begins, self.now_s) + SEAT_MS / 1000 if counts else 0.0
-                found.append(Admitted(self.now_s, place, person.visitor, begins, end, counts, line=line.name))
+                found.append(Admitted(self.now_s, place, person.visitor, begins, end, counts, False, line.name))
         return found
 
     async def fields(self, line: Line) -> dict[str, str]:
@@ -259,6 +264,7 @@ class World:
         if snapshot is not None and not self.is_away:
             with suppress(AdoptNeeded, GenerationGone, Unsettled):
                 await self.room.room.reset(snapshot.state, by="test", keep_ms=600_000)
+                self.note_restart()
 
     async def calm_down(self) -> None:
         """No more faults; twenty a second, no cap. Everybody there is asked for again."""
