@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waitroom.core.readings import readings_of
 from waitroom.core.rooms import RoomGuards, RoomRules
-from waitroom.core.targets import Free, Guarded, Malformed, Own, Place, TargetRules, readings_of
+from waitroom.core.targets import Free, Guarded, Malformed, Own, Ruling, TargetRules
 
 HOST = b"shop.example"
 SHOP, DROP, TAIL = 0, 1, 2
@@ -49,7 +50,7 @@ PIECES = st.sampled_from(
 )
 
 
-def rooms_of(rules: RoomRules, target: bytes) -> tuple[int, ...] | Place:
+def rooms_of(rules: RoomRules, target: bytes) -> tuple[int, ...] | Ruling:
     place = rules.place(target, HOST)
     return place.rooms if isinstance(place, Guarded) else place
 

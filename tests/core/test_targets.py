@@ -9,19 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waitroom.core.readings import LONGEST_READ, readings_of, resolve_dots
 from waitroom.core.targets import (
     CACHED_LENGTH,
     CACHED_TARGETS,
-    LONGEST_READ,
     Free,
     Guarded,
     Malformed,
     Own,
     Pattern,
-    Place,
+    Ruling,
     TargetRules,
-    readings_of,
-    resolve_dots,
 )
 
 HOST = b"shop.example"
@@ -29,7 +27,7 @@ DEFAULTS = TargetRules(["/*"], ["/.well-known/*", "/robots.txt", "/favicon.ico",
 CHECKOUT = TargetRules(["/checkout/*", "/cart"], [])
 
 
-def place(rules: TargetRules, target: bytes) -> Place:
+def place(rules: TargetRules, target: bytes) -> Ruling:
     return rules.place(target, HOST)
 
 

@@ -5,7 +5,7 @@
                    then the room named first
     a room         stands before a target if any reading belongs to it, unless every reading matches its bypass
 
-A shop may read one target in several ways (waitroom.core.targets), and so its readings may belong to different rooms:
+A shop may read one target in several ways (waitroom.core.readings), and so its readings may belong to different rooms:
 `/a/..%2fdrop` is in `/*` as it came and in `/drop*` once decoded. Nobody knows which one the shop will take, so *every*
 one of these rooms stands before it: without a pass of each, nothing goes through. So no spelling is a way around a
 room, neither the narrow one nor the wide one. What has more readings than are made, and `OPTIONS *`, is behind all.
@@ -17,17 +17,8 @@ For one room this is what `TargetRules` says.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from waitroom.core.targets import (
-    FREE,
-    Guarded,
-    Pattern,
-    Place,
-    TargetRules,
-    as_written,
-    even_out,
-    guard_patterns,
-    matches_all,
-)
+from waitroom.core.readings import even_out
+from waitroom.core.targets import FREE, Guarded, Pattern, Ruling, TargetRules, as_written, guard_patterns, matches_all
 
 
 class RoomGuards(NamedTuple):
@@ -58,7 +49,7 @@ class RoomRules(TargetRules):
         """
         return self._owner(target.partition(b"?")[0]) or 0
 
-    def _rule(self, path: bytes, readings: set[bytes]) -> Place:
+    def _rule(self, path: bytes, readings: set[bytes]) -> Ruling:
         owners = {self._owner(reading) for reading in readings}
         before = [room for room in owners if room is not None and not matches_all(self._room_bypasses[room], readings)]
         last = self._owner(path)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from waitroom.core.targets import ESCAPE, unescape
+from waitroom.core.readings import ESCAPE, unescape
 
 MOST_FIELDS: Final = 2_000
 KNOWN_IGNORED: Final[dict[str, tuple[str, ...]]] = {

@@ -33,8 +33,9 @@ from waitroom.core.commands import ORDER_ID
 from waitroom.core.orders.attempt import Verdict, outcome_of, reference_of
 from waitroom.core.orders.bodies import KNOWN_IGNORED, Body, Ignored, netstrings, read_body
 from waitroom.core.orders.places import Headers, Misplaced, Place, in_answer, in_request, parameter, read_place
+from waitroom.core.readings import PLAIN, readings_of
 from waitroom.core.requests import value_of
-from waitroom.core.targets import PLAIN, guard_patterns, readings_of
+from waitroom.core.targets import guard_patterns
 
 if TYPE_CHECKING:
     from waitroom.core.settings import Settings
