@@ -667,6 +667,30 @@ async def test_an_answer_with_our_cookie_is_nobody_elses(opened: Scene) -> None:
     assert cookies[1].startswith("waitroom_shop_pass=p1.")
 
 
+@pytest.mark.parametrize(
+    ("head", "minutes_left", "is_renewed"),
+    [
+        (b"200 OK\r\ncontent-length: 0", 8, True),
+        (b"200 OK\r\ncache-control: max-age=60\r\ncontent-length: 0", 8, False),
+        (b'304 Not Modified\r\netag: "1"', 8, False),
+        (b'304 Not Modified\r\netag: "1"\r\ncache-control: private', 8, True),
+        (b'304 Not Modified\r\netag: "1"', 2, True),
+    ],
+)
+async def test_a_pass_is_renewed_with_what_no_shared_cache_keeps_while_there_is_time(
+    opened: Scene, head: bytes, minutes_left: int, is_renewed: bool
+) -> None:
+    """A shared cache that asked by way of a visitor whether what it keeps is still good would take the cookie into it,
+    and give everybody that pass.
+    """
+    opened.shop.answers["/kept"] = b"HTTP/1.1 %b\r\n\r\n" % head
+    token = opened.pass_(end_ms=minutes_left * 60_000)
+
+    answer = await opened.ask("fetch", pass_cookie(token), target="/kept")
+
+    assert (answer.header("set-cookie") is not None) is is_renewed
+
+
 async def test_with_room_the_gateway_is_invisible_to_apps_and_webhooks(opened: Scene) -> None:
     """P10: no number is kept waiting, and the body arrives."""
     before = len(opened.shop.arrivals)

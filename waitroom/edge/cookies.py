@@ -204,10 +204,11 @@ def cache_rules(headers: Sequence[Header]) -> list[Header]:
     return kept if rule in kept else [*kept, rule]
 
 
-def may_be_shared(headers: Sequence[Header]) -> bool:
+def may_be_shared(headers: Sequence[Header], status: int = 200) -> bool:
     """Whether a shared cache may keep this answer and use it again without asking (renewal skips those).
 
-    By RFC 9111 §3 and §4.2: an explicit lifetime, or, without one, a Last-Modified to guess it from.
+    By RFC 9111 §3 and §4.2: an explicit lifetime, or, without one, a Last-Modified to guess it from. A 304 that says
+    nothing of it may be of an answer that is kept: its fields, Set-Cookie too, become that one's (§4.3.4).
     """
     if any(is_for_shared_caches(name) and lets_keep(value) for name, value in headers):
         return True
@@ -222,7 +223,7 @@ def may_be_shared(headers: Sequence[Header]) -> bool:
         return False
     if b"expires" in names:
         return expires_later(headers)
-    return b"public" in directives or b"last-modified" in names
+    return status == 304 or b"public" in directives or b"last-modified" in names
 
 
 def lets_keep(value: bytes) -> bool:

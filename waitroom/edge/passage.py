@@ -162,7 +162,8 @@ class Passage:
         renewed = self.desk.renewal(pass_, now_ms, at_least_ms=held_ms)
         if renewed is None:
             return ()
-        if not held_ms and not pass_.provisional and may_be_shared(headers) and not self.desk.is_urgent(pass_, now_ms):
+        has_time = not (held_ms or pass_.provisional or self.desk.is_urgent(pass_, now_ms))
+        if has_time and may_be_shared(headers, status):
             return ()
         self.line.renew(renewed.generation, renewed.place, renewed.end_ms, confirms=pass_.provisional)
         if pass_.provisional:
