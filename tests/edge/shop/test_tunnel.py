@@ -232,7 +232,10 @@ async def test_a_refusal_of_the_shop_passes_as_http() -> None:
 
 
 @on_both_loops
-@pytest.mark.parametrize("protocol", [b"h2c", b"HTTP/2.0", b"TLS/1.0", b"websocket, h2c", b"SPDY/3.1"])
+@pytest.mark.parametrize(
+    "protocol",
+    [b"h2c", b"HTTP/2.0", b"TLS/1.0", b"websocket, h2c", b"SPDY/3.1", b"h2c-14", b"\xa0h2c", b"h2c\x85", b","],
+)
 async def test_what_would_carry_http_past_the_gate_is_an_ordinary_request(protocol: bytes) -> None:
     """Over h2c a visitor could ask for anything, with a Waitroom-Place of their own."""
     async with RawOrigin() as origin, gateway(origin) as app:

@@ -7,6 +7,7 @@ unseen, with fields that only we may set.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -14,7 +15,8 @@ from waitroom.core.errors import OriginFailure
 from waitroom.core.requests import Header, tokens_of
 from waitroom.edge.wire.exchange import reset_on_close
 
-CARRIES_HTTP = frozenset((b"http", b"h2", b"h2c", b"h3", b"spdy", b"tls"))
+PROTOCOL = re.compile(rb"(?!http|h2|h3|spdy|tls)[!#$%&'*+.^_`|~0-9a-z-]+(?:/[!#$%&'*+.^_`|~0-9a-z-]+)?")
+"""One that is carried (RFC 9110 §7.8), in lower case. Not `h2c-14` either, nor what a shop may strip to `h2c`."""
 HIGH_WATER_BYTES = 65_536
 CLOSE_S = 5.0  # what one side is owed may take this long to be sent after the other has closed
 TUNNELS = 10_000  # of one worker
@@ -23,7 +25,7 @@ TUNNELS = 10_000  # of one worker
 def protocols_asked(headers: Sequence[Header]) -> bytes:
     """The Upgrade field's value as it came, several joined; empty where one of its protocols is not carried."""
     asked = upgrade_of(headers)
-    return b"" if any(protocol.partition(b"/")[0] in CARRIES_HTTP for protocol in tokens_of(asked)) else asked
+    return asked if all(map(PROTOCOL.fullmatch, tokens_of(asked))) else b""
 
 
 def protocols_agreed(asked: bytes, headers: Sequence[Header]) -> bytes:
