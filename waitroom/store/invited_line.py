@@ -4,6 +4,8 @@ Its state, numbers, front, meter and door are its own; seats and ended passes ar
 invites alone (`store/lua/redeem.lua`).
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from waitroom.store.line import Line
 from waitroom.store.room import Room
 
 FRESH_US = 10e6
+LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger()
 
@@ -56,6 +59,13 @@ class InvitedLine(Line):
         super().__init__(alone, room, key_ids=key_ids, fresh_store=fresh_store)
         self.first = first
         self.environment = OfTheFirst(self)
+        first.room.keep_step(room)
+
+    async def _pause(self, spent_s: float) -> None:
+        """In step with the first line, so that what both ask of Redis is one call."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_PAUSE_S):
+                await self.first.begins.wait()
 
     async def _sync(self, *, last: bool = False) -> None:
         if not last:
@@ -63,11 +73,11 @@ class InvitedLine(Line):
         await super()._sync(last=last)
 
     async def _follow(self) -> None:
-        """Go by the first line, where an operator or the clock changed it. Commands change both lines, the first one
-        first. So what was seen of it *after* this one was looked at is the newer word, and never an older one.
+        """Go by the first line, where the clock changed it, or a Redis that was lost; commands change both at once.
+        What was seen of it with this one, or after, is never an older word than what this one goes by.
         """
         first, mine = self.first.snapshot, self.snapshot
-        if first is None or mine is None or first.now_ms <= mine.now_ms or mine.is_unsettled:
+        if first is None or mine is None or first.now_ms < mine.now_ms or mine.is_unsettled:
             return
         wanted = limits_of_invited(first.state.fields, first.state.limits, self.first.phase())
         if (wanted, first.state.message) != (mine.state.limits, mine.state.message):

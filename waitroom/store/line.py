@@ -85,6 +85,8 @@ class Line:
         self._is_closing = False
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
+        self.begins = asyncio.Event()
+        """Set for a moment as each round of the loop begins."""
 
     async def open(self) -> None:
         """Start the loop; returns at once, the first snapshot may take longer than that."""
@@ -94,6 +96,7 @@ class Line:
     async def close(self) -> None:
         """Stop the loop, after one last flush."""
         self._is_closing = True
+        self.room.fall_out_of_step()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -193,15 +196,19 @@ class Line:
         # Python 3.11's wait_for, in which the client sends, may swallow a cancellation: the flag ends the loop then.
         while not self._is_closing:
             started = time.monotonic()
+            self.begins.set()
+            self.begins.clear()
             try:
                 await self._round()
             except Exception as error:
                 with contextlib.suppress(Exception):  # not even a log that cannot be written ends the loop
                     self._say(repr(error))
                     log.exception("sync_failed", room=self.settings.room)
-            spent = time.monotonic() - started
-            pause_s = self._circuit.next_in_s(random.random()) - spent  # noqa: S311
-            await asyncio.sleep(max(SHORTEST_S, min(pause_s, self._due_in_s())))
+            await self._pause(time.monotonic() - started)
+
+    async def _pause(self, spent_s: float) -> None:
+        pause_s = self._circuit.next_in_s(random.random()) - spent_s  # noqa: S311
+        await asyncio.sleep(max(SHORTEST_S, min(pause_s, self._due_in_s())))
 
     async def _round(self) -> None:
         """One turn of the loop. What it raises is a fault of ours, also on the way back from a loss."""

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 from waitroom.core.errors import StoreUnavailable
@@ -11,6 +12,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, Space, State, read_limits, read_state, write_limits
 from waitroom.core.presence import EPOCH_MS, chunk_of
 from waitroom.core.table import EMPTY, Table, decode
+from waitroom.store.batch import Batcher
 from waitroom.store.client import Client, connect
 from waitroom.store.keys import Keys
 from waitroom.store.replies import (
@@ -27,7 +29,7 @@ from waitroom.store.replies import (
     flatten,
     pairs,
 )
-from waitroom.store.scripts import Value, read_score, run
+from waitroom.store.scripts import Call, Value, read_score, run
 
 HOUR_MS = 3_600_000
 MOST_FINDINGS = 200
@@ -42,6 +44,7 @@ class Room:
         self.client = client
         self.keys = Keys(name, line)
         self.counts = Figures().counts if counts is None else counts
+        self._in_step: dict[str, Batcher[Call, list[Any]]] = {}
 
     @classmethod
     def connect(cls, url: str, name: str, counts: list[int] | None = None, *, line: str = "") -> "Room":
@@ -52,8 +55,25 @@ class Room:
 
     async def run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
         """One script call, counted. Raises StoreUnavailable."""
+        call = Call(keys, args)
+        if verb in self._in_step:
+            return await self._in_step[verb].ask(call)
+        (reply,) = await self._run(verb, [call])
+        return reply
+
+    async def _run(self, verb: str, calls: Sequence[Call]) -> list[list[Any]]:
         with self._counted(verb):
-            return await run(self.client, verb, keys, args)
+            return await run(self.client, verb, calls)
+
+    def keep_step(self, beside: "Room") -> None:
+        """What the loops of both lines ask for in one turn goes as one call, by this one's client."""
+        beside._in_step = self._in_step
+        for verb in ("sync", "look", "release"):
+            self._in_step[verb] = Batcher(partial(self._run, verb))
+
+    def fall_out_of_step(self) -> None:
+        """Each of both lines calls for itself from now on."""
+        self._in_step.clear()
 
     @contextmanager
     def _counted(self, verb: str) -> Iterator[None]:

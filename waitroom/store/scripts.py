@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from redis.exceptions import NoScriptError
 
@@ -14,22 +14,53 @@ Value = str | bytes | int
 SHARED = ("_room", "_meter", "_admission", "_generation")
 
 
+class Call(NamedTuple):
+    """What one call of a script is given."""
+
+    keys: Sequence[str]
+    args: Sequence[Value]
+
+
 @cache
 def script(name: str) -> tuple[str, str]:
     """(SHA-1, text) of a script with the shared beginning before it."""
-    folder = files("waitroom.store") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text() for part in (*SHARED, name))
+    return with_digest("".join(map(read, (*SHARED, name))))
+
+
+@cache
+def as_step(text: str) -> tuple[str, str]:
+    """(SHA-1, text) of a script made a function, which is called for each of several calls."""
+    return with_digest(f"local function step(KEYS, ARGV)\n{text}\nend\n{read('_each')}")
+
+
+def with_digest(text: str) -> tuple[str, str]:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text
 
 
-async def run(client: Client, name: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
-    """One script call; its reply as Redis gave it. Raises StoreUnavailable whatever goes wrong in between."""
-    sha, text = script(name)
+def read(part: str) -> str:
+    return (files("waitroom.store") / "lua" / f"{part}.lua").read_text()
+
+
+async def run(client: Client, name: str, calls: Sequence[Call]) -> list[list[Any]]:
+    """Calls of one script, as one atomic step; their replies as Redis gave them. Raises StoreUnavailable whatever goes
+    wrong in between.
+    """
+    if len(calls) == 1:
+        return [await _run(client, name, script(name), *calls[0])]
+    lengths = [length for call in calls for length in (len(call.keys), len(call.args))]
+    keys = [key for call in calls for key in call.keys]
+    args = [arg for call in calls for arg in call.args]
+    return await _run(client, name, as_step(script(name)[1]), keys, [len(calls), *lengths, *args])
+
+
+async def _run(
+    client: Client, name: str, text: tuple[str, str], keys: Sequence[str], args: Sequence[Value]
+) -> list[Any]:
     with store_errors(name):
         try:
-            reply = await cast(Any, client).evalsha(sha, len(keys), *keys, *args)
+            reply = await cast(Any, client).evalsha(text[0], len(keys), *keys, *args)
         except NoScriptError:
-            reply = await cast(Any, client).eval(text, len(keys), *keys, *args)
+            reply = await cast(Any, client).eval(text[1], len(keys), *keys, *args)
     return cast(list[Any], reply)
 
 
