@@ -34,7 +34,8 @@ class Rule(NamedTuple):
     test: str
 
 
-ADMISSION, METER, ROOM = "store/lua/_admission.lua", "store/lua/_meter.lua", "store/lua/_room.lua"
+ADMISSION, METER, RECORD = (f"store/lua/_{name}.lua" for name in ("admission", "meter", "record"))
+ROOM, SEATS = "store/lua/_room.lua", "store/lua/_seats.lua"
 ENTER, CLAIM, SYNC, RELEASE = (f"store/lua/{name}.lua" for name in ("enter", "claim", "sync", "release"))
 CONFIGURE, ADOPT, CREATE = (f"store/lua/{name}.lua" for name in ("configure", "adopt", "create"))
 RULES, MATTER = "tests/store/test_room_rules.py::", "tests/store/test_rules_matter.py::"
@@ -88,14 +89,14 @@ TABLE = [
     Rule(
         "a new rate converts the meter, lowered",
         CONFIGURE,
-        "  redis.call('HSET', STATE, 'next_at', micros(base + (burst - math.min(tokens, burst)) * 1e6 / rate))",
+        "redis.call('HSET', STATE, 'next_at', micros(next_at))",
         "",
         RULES + "test_lowering_the_rate_lets_no_crowd_in",
     ),
     Rule(
         "a new rate converts the meter, raised",
         CONFIGURE,
-        "  redis.call('HSET', STATE, 'next_at', micros(base + (burst - math.min(tokens, burst)) * 1e6 / rate))",
+        "redis.call('HSET', STATE, 'next_at', micros(next_at))",
         "",
         RULES + "test_raising_the_rate_is_felt_at_once",
     ),
@@ -165,7 +166,7 @@ TABLE = [
     ),
     Rule(
         "a full room is full",
-        ADMISSION,
+        SEATS,
         "return r.max_active - taken",
         "return math.huge",
         RULES + "test_no_claim_succeeds_in_a_full_room",
@@ -179,7 +180,7 @@ TABLE = [
     ),
     Rule(
         "a retry is answered, not executed",
-        ROOM,
+        RECORD,
         "return kept and cmsgpack.unpack(kept)",
         "return nil",
         RULES + "test_a_retry_takes_no_second_number_and_no_second_admission",
@@ -315,7 +316,7 @@ TABLE = [
     ),
     Rule(
         "a seat lasts as long as the latest pass",
-        ADMISSION,
+        SEATS,
         "active, 'GT', ",
         "active, ",
         RULES + "test_a_seat_never_ends_before_the_latest_pass_signed",
@@ -366,14 +367,14 @@ TABLE = [
     ),
     Rule(
         "seats of before stay counted",
-        ADMISSION,
+        SEATS,
         "redis.call('ZCARD', active) + ghost_seats(ghosts)",
         "redis.call('ZCARD', active)",
         RULES + "test_a_lost_redis_does_not_overfill_the_room",
     ),
     Rule(
         "no seat is given before all have put theirs back",
-        ADMISSION,
+        SEATS,
         "  if is_recent(r.gap) then return 0 end\n",
         "",
         AFTER + "test_no_seat_is_given_before_every_worker_could_put_its_own_back",

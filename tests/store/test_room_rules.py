@@ -22,7 +22,7 @@ BANKED_CREDIT = [
 ]
 CLOCK_WENT_BACK = ("if free - r.now > HORIZON + r.spacing + 1000 then", "if false then")
 CONVERSION = (
-    "redis.call('HSET', STATE, 'next_at', micros(base + (burst - math.min(tokens, burst)) * 1e6 / rate))",
+    "redis.call('HSET', STATE, 'next_at', micros(next_at))",
     "",
 )
 

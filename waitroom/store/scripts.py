@@ -11,7 +11,8 @@ from redis.exceptions import NoScriptError
 from waitroom.store.client import Client, store_errors
 
 Value = str | bytes | int
-SHARED = ("_room", "_meter", "_admission", "_generation")
+SHARED = ("_room", "_record", "_sale", "_meter", "_seats", "_admission", "_generation")
+OWN = {"adopt": ("_merge",), "phase": ("_draw",)}
 
 
 class Call(NamedTuple):
@@ -23,8 +24,8 @@ class Call(NamedTuple):
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """(SHA-1, text) of a script with the shared beginning before it."""
-    return with_digest("".join(map(read, (*SHARED, name))))
+    """(SHA-1, text) of a script with the shared beginning before it, and a part of its own."""
+    return with_digest("".join(map(read, (*SHARED, *OWN.get(name, ()), name))))
 
 
 @cache

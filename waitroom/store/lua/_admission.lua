@@ -1,40 +1,16 @@
--- Shared by every script, after _meter.lua: the seats, the door, and how a visitor is admitted.
-local ACTIVE_KEPT = 7 * 86400000
+-- Shared by every script, after _meter.lua and _seats.lua: the door, and how a visitor is admitted.
 local CLAIMS_KEPT = 7 * 86400000
 
--- Seats known to be taken by people that a lost Redis forgot. They are the room's, whichever line somebody came by.
-local function ghost_seats(ghosts)
-  local v = redis.call('HMGET', ghosts, 'seats', 'until')
-  return v[1] and now_ms < tonumber(v[2]) and tonumber(v[1]) or 0
-end
-
--- Seats taken: those in the zset `active`, and the ghosts'.
-local function seats_taken(active, ghosts)
-  redis.call('ZREMRANGEBYSCORE', active, '-inf', now_ms)
-  return redis.call('ZCARD', active) + ghost_seats(ghosts)
-end
-
--- Seats to give away.
-local function seats_free(r, active, ghosts)
-  if r.max_active == 0 then return math.huge end
-  local taken = seats_taken(active, ghosts)
-  if is_recent(r.gap) then return 0 end
-  return r.max_active - taken
-end
-
--- Count a seat until `end_ms`, not less long than it is counted already. 1 if it was not counted at all, else 0.
-local function keep_seat(active, member, end_ms)
-  local is_new = redis.call('ZADD', active, 'GT', end_ms, member)
-  redis.call('PEXPIRE', active, ACTIVE_KEPT)
-  return is_new
+local function leave_door(door, asked, member)
+  redis.call('ZREM', door, member)
+  redis.call('ZREM', asked, member)
 end
 
 -- Who stands at the door: nobody who has not asked for 5 s, or who asked at a time to come (the clock went back).
 local function tidy_door(door, asked)
   for _, span in ipairs({{'-inf', now_ms - 5000}, {now_ms + 1000, '+inf'}}) do
     for _, gone in ipairs(redis.call('ZRANGEBYSCORE', asked, span[1], span[2], 'LIMIT', 0, 5000)) do
-      redis.call('ZREM', asked, gone)
-      redis.call('ZREM', door, gone)
+      leave_door(door, asked, gone)
     end
   end
 end

@@ -21,3 +21,13 @@ local function grantable(r)
   local start = math.max(r.next_at, r.now)
   return math.max(0, math.floor((r.now + HORIZON - start) / r.spacing + r.burst - 1) + 1)
 end
+
+-- When the next one may begin at another rate and burst: those count from `from_us` on, which is not before the last
+-- admission reserved, and what credit there is then stays (core/meter.py: change).
+local function converted(r, rate, burst, from_us, has_credit)
+  local tokens = 0
+  if has_credit and not r.unlimited then
+    tokens = math.min(r.burst, math.max(0, r.burst - (r.next_at - from_us) / r.spacing))
+  end
+  return from_us + (burst - math.min(tokens, burst)) * 1e6 / rate
+end

@@ -34,46 +34,8 @@ end
 -- that (circuit.py).
 local function is_recent(at_ms) return now_ms >= at_ms and now_ms - at_ms < 2000 end
 
--- A change of phase is due: it is latched (phase.lua) before anybody is given anything.
-local function is_due(r) return r.due > 0 and now_ms >= r.due end
-
-local function admits(r)
-  return not r.sold_out and (r.phase == '' or r.phase == 'open' or r.phase == 'draining')
-end
-
-local function gives_numbers(r)
-  if r.phase == '' then return not r.sold_out end
-  local is_over = r.closes > 0 and now_ms >= r.closes
-  return not r.sold_out and not is_over and (r.phase == 'lobby' or r.phase == 'drawn' or r.phase == 'open')
-end
-
--- Which memory of a sale is the newest (adopt.lua): an operator's word counts for more than all that followed from the
--- word before it, by the clock or by the shop, also at a server that was cut off.
-local function sale_changed(is_word)
-  redis.call('HINCRBY', STATE, 'sale_version', is_word and '1000000000' or 1)
-end
-
 local function save(r)
   redis.call('HSET', STATE, 'issued', whole(r.issued), 'front', whole(r.front), 'next_at', micros(r.next_at),
     'last', micros(r.last))
   if r.admitted > 0 then redis.call('HINCRBY', STATE, 'admitted', r.admitted) end
-end
-
-local function count(minute, field, by)
-  if by > 0 then
-    redis.call('HINCRBY', minute, field, by)
-    redis.call('PEXPIRE', minute, 7200000)
-  end
-end
-
--- A call carries an id; a retry is answered from here, not executed again. The last of three tries has ended 15 s after
--- the first.
-local REPLY_KEPT = 20000
-local function answered(key)
-  local kept = redis.call('GET', key)
-  return kept and cmsgpack.unpack(kept)
-end
-local function answer(key, reply)
-  redis.call('SET', key, cmsgpack.pack(reply), 'PX', REPLY_KEPT)
-  return reply
 end

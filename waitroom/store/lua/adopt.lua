@@ -5,9 +5,6 @@
 -- ARGV  '', seats remembered, session_idle (ms), how many seats granted since, then per seat: member of active, its
 --       end (ms); then fields and values of the state remembered (may be none)
 -- Reply 'ok' · 'nothing': no state here and none remembered
-local SALE = 'sale_version sale_digest phase phase_at due opens_at lobby_at closes_at at_close draw_lead ' ..
-  'lobby_size drawn_at stock sold_out draw_nonce draw_key draw_source draw_opened draw_commitment draw_numbers ' ..
-  'draw_drawn draw_left_out draw_seed draw_note draw_known'
 local kept, mine, flat, fields = {}, {}, redis.call('HGETALL', STATE), 5 + 2 * tonumber(ARGV[4])
 for i = 1, #flat, 2 do kept[flat[i]] = flat[i + 1] end
 for i = fields, #ARGV, 2 do mine[ARGV[i]] = ARGV[i + 1] end
@@ -18,39 +15,14 @@ local forgotten = math.huge
 if kept.created and kept.created == mine.created then
   forgotten = math.max(0, tonumber(mine.admitted) - tonumber(kept.admitted))
 end
-local function put(field, value)
-  redis.call('HSET', STATE, field, value)
-  kept[field] = value
-end
-
 -- The higher ordinal wins; of two rooms of one ordinal, the one that Redis still has.
 if not kept.generation or tonumber(mine.ordinal or 0) > tonumber(kept.ordinal) then
   first = true
-  for field, value in pairs(mine) do put(field, value) end
+  for field, value in pairs(mine) do put(kept, field, value) end
 elseif mine.generation == kept.generation then
-  -- Who knows of the later hole knows of the earlier ones; of one hole, who knows more people beyond its begin does.
-  local later = tonumber(mine.hole_end) - tonumber(kept.hole_end)
-  if later == 0 then later = tonumber(mine.hole) - tonumber(kept.hole) end
-  local grow = 'issued front last lapsed usable admitted on_the_spot confirmed hole hole_end'
-  for field in string.gmatch(grow, '%S+') do
-    if tonumber(mine[field]) > tonumber(kept[field]) then put(field, mine[field]) end
-  end
-  -- What was last changed of a sale goes together: schedule, phase, draw, stock.
-  if tonumber(mine.sale_version or 0) > tonumber(kept.sale_version or 0) then
-    for field in string.gmatch(SALE, '%S+') do
-      if mine[field] then put(field, mine[field]) end
-    end
-  end
-  if later > 0 then put('holes', mine.holes) end
-  -- A later memory may know of numbers beyond the first one's: they are people, not part of the hole; but for the
-  -- hole of an adoption that nobody else remembers.
-  local known, from, to = tonumber(mine.issued), tonumber(kept.hole), tonumber(mine.hole_end)
-  if not first and known > from and known < tonumber(kept.hole_end) then
-    local start = whole(math.max(from, tonumber(mine.hole)))
-    if to > from then put('holes', kept.holes .. start .. '-' .. mine.hole_end .. ' ') end
-    put('hole', mine.issued)
-  end
+  merge(kept, mine, first)
 end
+
 local seats = redis.call('ZCOUNT', KEYS[2], now_ms, '+inf')
 for i = 5, fields - 2, 2 do keep_seat(KEYS[2], ARGV[i], ARGV[i + 1]) end
 -- A seat remembered and not there was forgotten, or given back: no more were forgotten than admissions were.
@@ -75,7 +47,7 @@ for from, to in string.gmatch(kept.holes .. kept.hole .. '-' .. kept.hole_end, '
 end
 local spent = tonumber(kept.burst) * 1e6 / tonumber(kept.rate)
 redis.call('HSET', STATE, 'server', id, 'holes', holes, 'hole', whole(issued), 'hole_end', whole(above),
-  'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent), 'gap', whole(now_ms), 'adopted', whole(now_ms),
-  'released', whole(now_ms))
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'store_adopted', 'issued', whole(above))
+  'issued', whole(above), 'last', micros(now + HORIZON), 'next_at', micros(now + HORIZON + spent),
+  'gap', whole(now_ms), 'adopted', whole(now_ms), 'released', whole(now_ms))
+write_log(KEYS[3], 'store_adopted', 'issued', whole(above))
 return {'ok'}

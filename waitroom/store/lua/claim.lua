@@ -24,32 +24,29 @@ for i = 4, #ARGV, 3 do
   local old, has_seat = redis.call('HGET', KEYS[key], member), redis.call('ZSCORE', active, seat)
   local at, owner, granted, times = string.match(old or '', '(%S+) (%S+) (%S+) ?(%d*)')
   owner, times = owner or visitor, (tonumber(times) or 0) + 1
+  -- With a seat and no claim: admitted by a Redis that was lost, and the worker put the seat back.
+  local is_repeat = old or has_seat
+  local is_too_late = times > REPEATS or not has_seat and old and (now_ms - granted > repeat_ms or seats <= 0)
   if owner ~= visitor then
     say('taken', '')
-  elseif redis.call('ZSCORE', KEYS[7], seat) or place < r.lapsed and not old then
+  elseif redis.call('ZSCORE', KEYS[7], seat) or place < r.lapsed and not old or is_repeat and is_too_late then
     say('lapsed', '')
-  elseif old or has_seat then
-    -- With a seat and no claim: admitted by a Redis that was lost, and the worker put the seat back.
-    if times <= REPEATS and (has_seat or now_ms - tonumber(granted) <= repeat_ms and seats > 0) then
-      at, granted = at or micros(r.now), granted or whole(now_ms)
-      if not has_seat then
-        seats = seats - 1 -- a seat that Redis forgot
-        keep_seat(active, seat, whole(now_ms + seat_ms))
-      end
-      redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
-      keep_claims(KEYS[key], KEYS[key + 1])
-      say('again', at)
-    else
-      say('lapsed', '')
+  elseif is_repeat then
+    at, granted = at or micros(r.now), granted or whole(now_ms)
+    if not has_seat then
+      seats = seats - 1 -- a seat that Redis forgot
+      keep_seat(active, seat, whole(now_ms + seat_ms))
     end
+    redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
+    keep_claims(KEYS[key], KEYS[key + 1])
+    say('again', at)
   elseif place >= r.front or not admits(r) then
     say('waiting', '')
   else
     local rank = redis.call('ZCOUNT', door, '-inf', '(' .. member)
     if rank < math.min(left, seats) then
       left, seats = left - 1, seats - 1
-      redis.call('ZREM', door, member)
-      redis.call('ZREM', asked, member)
+      leave_door(door, asked, member)
       say('admit', micros(admit(r, place, visitor, seat_ms, active, KEYS[key], KEYS[key + 1])))
     else
       stand_at_door(door, asked, member)

@@ -14,8 +14,8 @@ if wait_ms > 0 then
 end
 redis.call('HSET', STATE, 'version', 1, 'generation', ARGV[2], 'ordinal', 1, 'server', server_id(),
   'created', CLOCK[1], 'issued', 0, 'front', 0, 'next_at', 0, 'last', 0, 'lapsed', 0, 'soon', 0, 'soon_at', 0,
-  'usable', 0, 'on_the_spot', 0, 'confirmed', 0, 'admitted', 0, 'released', whole(now_ms), 'gap', 0, 'holes', '', 'hole', 0, 'hole_end', 0,
-  'changed', 0, 'change', '', 'table_version', '', 'message', '', 'digest', '')
+  'usable', 0, 'on_the_spot', 0, 'confirmed', 0, 'admitted', 0, 'released', whole(now_ms), 'gap', 0,
+  'holes', '', 'hole', 0, 'hole_end', 0, 'changed', 0, 'change', '', 'table_version', '', 'message', '', 'digest', '')
 for i = 4, #ARGV, 2 do redis.call('HSET', STATE, ARGV[i], ARGV[i + 1]) end
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', '1000', '*', 'event', 'room_created', 'generation', ARGV[2])
+write_log(KEYS[3], 'room_created', 'generation', ARGV[2])
 return {'ok'}

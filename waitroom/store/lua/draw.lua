@@ -1,8 +1,9 @@
 -- Reveal the seed of a draw, or enter its note; each once, and only when it is fixed who takes part.
 -- KEYS  state, log
 -- ARGV  generation, field (draw_seed or draw_note), value, who
--- Reply 'unsettled' for a note right after an adoption; ok, 'done' · 'known' (it is that already) · 'other' (there is another one) · 'early' (who takes part is not
---       fixed yet) · 'none' (no draw, or none whose note has a source) · 'late' (the sale went on)
+-- Reply ok, 'done' · 'known' (it is that already) · 'other' (there is another one) · 'early' (who takes part is not fixed
+--       yet) · 'none' (no draw, or none whose note has a source) · 'late' (the sale went on); 'unsettled' for a note right
+--       after an adoption
 local r, refusal = open_room(ARGV[1])
 if not r then return refusal end
 local v = redis.call('HMGET', STATE, 'draw_commitment', 'draw_numbers', 'draw_source', 'draw_seed', 'draw_note', ARGV[2])
@@ -21,6 +22,6 @@ if seed ~= '' and (source == '' or note ~= '') then
   -- When the line opens follows from that: phase.lua.
   if r.phase == 'drawn' then redis.call('HSET', STATE, 'due', 1) end
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', is_note and 'draw_note' or 'draw_revealed', 'by', ARGV[4],
+write_log(KEYS[2], is_note and 'draw_note' or 'draw_revealed', 'by', ARGV[4],
   'value', ARGV[3])
 return {'ok', 'done'}

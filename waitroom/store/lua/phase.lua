@@ -24,7 +24,7 @@ local function latch(phase)
   r.phase = phase
   redis.call('HSET', STATE, 'phase', phase, 'phase_at', whole(now_ms))
   sale_changed(false)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'phase_changed', 'phase', phase, 'issued', whole(r.issued))
+  write_log(KEYS[2], 'phase_changed', 'phase', phase, 'issued', whole(r.issued))
 end
 -- Not before everybody of the lobby has had the time to learn their places.
 local function opening()
@@ -42,18 +42,11 @@ if r.phase == 'before' and now_ms >= lobby and fresh ~= '' then
 end
 if r.phase == 'lobby' and commitment == '' and fresh ~= '' then
   commitment = fresh
-  redis.call('HSET', STATE, 'draw_nonce', ARGV[4], 'draw_key', ARGV[5], 'draw_source', ARGV[6], 'draw_opened', ARGV[7],
-    'draw_commitment', commitment, 'draw_drawn', 0, 'draw_numbers', '', 'draw_left_out', '', 'draw_seed', '',
-    'draw_note', '', 'draw_known', 0)
-  sale_changed(false)
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'draw_announced', 'commitment', commitment, 'source', ARGV[6])
+  announce_draw(KEYS[2], commitment, ARGV[4], ARGV[5], ARGV[6], ARGV[7])
 end
 if r.phase == 'lobby' and commitment ~= '' and now_ms >= draw and not (is_over and stops) then
-  -- The draw. Who has a number is in it, who gets one later is behind; N is fixed here and nowhere else.
   size, known = r.issued, 0
-  local holes = redis.call('HMGET', STATE, 'holes', 'hole', 'hole_end')
-  redis.call('HSET', STATE, 'lobby_size', whole(size), 'drawn_at', whole(now_ms), 'draw_numbers', whole(size),
-    'draw_drawn', whole(now_ms), 'draw_left_out', holes[1] .. holes[2] .. '-' .. holes[3])
+  fix_draw(size)
   latch('drawn')
 end
 if r.phase == 'drawn' and now_ms >= opening() and not (is_over and stops) then latch('open') end

@@ -11,5 +11,5 @@ if tonumber(redis.call('HGET', STATE, 'drawn_at') or 0) > 0 then redis.call('HSE
 if r.phase == 'lobby' or r.phase == 'drawn' then redis.call('HSET', STATE, 'due', 1) end
 redis.call('HSET', STATE, 'draw_commitment', '')
 sale_changed(true)
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'room_reset', 'by', ARGV[3], 'generation', ARGV[2])
+write_log(KEYS[2], 'room_reset', 'by', ARGV[3], 'generation', ARGV[2])
 return {'ok'}

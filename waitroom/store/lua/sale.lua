@@ -27,7 +27,7 @@ end
 sale_changed(ARGV[2] ~= 'shop')
 -- The shop tells its stock with every order: the log would hold nothing else.
 if ARGV[2] ~= 'shop' or sells_out then
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', '1000', '*', 'event', 'sale_changed', 'by', ARGV[2],
+  write_log(KEYS[2], 'sale_changed', 'by', ARGV[2],
     'change', table.concat(said, ' '))
 end
 return {'ok', 1}

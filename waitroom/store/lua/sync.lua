@@ -47,6 +47,7 @@ local seats = seats_taken(KEYS[4], KEYS[10])
 local state = redis.call('HGETALL', STATE)
 local version = redis.call('HGET', STATE, 'table_version')
 local reply = {'ok', now_ms, redis.call('GET', KEYS[2]) == lease and 1 or 0, seats, redis.call('ZCARD', KEYS[5]),
-  redis.call('ZRANGE', KEYS[7], 0, -1), redis.call('ZRANGEBYSCORE', KEYS[9], ARGV[7], '+inf'), version ~= ARGV[4] and redis.call('GET', KEYS[3]) or ''}
+  redis.call('ZRANGE', KEYS[7], 0, -1), redis.call('ZRANGEBYSCORE', KEYS[9], ARGV[7], '+inf'),
+  version ~= ARGV[4] and redis.call('GET', KEYS[3]) or ''}
 for i = 1, #state do reply[#reply + 1] = state[i] end
 return reply
