@@ -113,6 +113,7 @@ def read_holes(fields: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
 
 
 def read_limits(fields: Mapping[str, str]) -> Limits:
+    """From the hash in Redis."""
     return Limits(
         rate_per_s=float(fields["rate"]),
         burst=float(fields["burst"]),
@@ -123,6 +124,7 @@ def read_limits(fields: Mapping[str, str]) -> Limits:
 
 
 def write_limits(limits: Limits) -> dict[str, str]:
+    """As the hash in Redis holds them; a rate comes back as the very same number."""
     return {
         "rate": repr(limits.rate_per_s),
         "burst": repr(limits.burst),

@@ -47,6 +47,7 @@ class Beats:
         self._chunks: dict[int, bytearray] = {}
 
     def note(self, place: int) -> None:
+        """Its visitor was seen. Part of every poll."""
         chunk = place >> 16
         bits = self._chunks.get(chunk)
         if bits is None:

@@ -73,6 +73,7 @@ def watch(
 
 
 def judged(tally: Tally, probe: Probe, now_ms: int) -> Tally:
+    """With one probe more, whose place was called just now."""
     tally = tally._replace(
         first=tally.first + 1,
         first_within=tally.first_within + (probe.low_ms <= now_ms - probe.at_ms <= probe.high_ms),

@@ -18,6 +18,8 @@ class Overrun(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """How many requests are served and how many wait, how long one waits at most, and what a page or an order takes."""
+
     workers: int = 4
     queue: int = 40
     patience_s: float = 4.0

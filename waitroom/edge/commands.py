@@ -12,6 +12,8 @@ from waitroom.store.line import Line
 
 
 class ShopCommands:
+    """Of one line."""
+
     def __init__(self, line: Line, desk: Desk) -> None:
         self.line = line
         self.desk = desk

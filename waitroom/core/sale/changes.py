@@ -209,6 +209,7 @@ def moved_effects(sale: Sale, schedule: Schedule, phase: str | None, now_ms: flo
 
 
 def goods_fields(sale: Sale, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What changes of the stock and of being sold out. A stock says which, unless both are given."""
     sold_out = values.get("sold_out", sale.is_sold_out)
     if "stock" in values:
         stock = values["stock"]

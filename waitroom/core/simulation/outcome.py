@@ -22,7 +22,7 @@ DRAWN_SAMPLE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lobby:
+class LobbyOutcome:
     """`people` came before the opening, `left` of them closed the tab before it. `first_s` and `last_s`: how long the
     first and the last tenth to come waited from the opening on, on average; the draw should make them alike. None where
     nobody of them was let in.
@@ -62,14 +62,14 @@ class Outcome:
     gone_s: float | None
     first_right: float | None
     half_right: float | None
-    lobby: Lobby | None
+    lobby: LobbyOutcome | None
     waiting_at: Sequence[int]
     inside_at: Sequence[int]
     admitted_in: Sequence[int]
     admit_ms: Sequence[float]
 
 
-class Record:
+class Chronicle:
     """Is told what happens, in the order of time."""
 
     def __init__(self, arrives: "array[float]") -> None:
@@ -131,7 +131,7 @@ class Record:
         self._peak_inside = max(self._peak_inside, inside)
         self._peak_waiting = max(self._peak_waiting, waiting)
 
-    def lobby_outcome(self, people: int, *, left: int, key: bytes) -> Lobby | None:
+    def lobby_outcome(self, people: int, *, left: int, key: bytes) -> LobbyOutcome | None:
         """What the draw with this key made of the order of arrival, by up to 1,000 people of each end of the lobby."""
         if not people:
             return None
@@ -141,9 +141,11 @@ class Record:
             mean_s([self._admit_ms[permute(key, people, number)] for number in range(start, start + tenth, step)])
             for start in (0, people - tenth)
         )
-        return Lobby(people=people, left=left, first_s=first, last_s=last)
+        return LobbyOutcome(people=people, left=left, first_s=first, last_s=last)
 
-    def outcome(self, limits: Limits, *, people: int, gave_up: int, lapsed: int, lobby: Lobby | None = None) -> Outcome:
+    def outcome(
+        self, limits: Limits, *, people: int, gave_up: int, lapsed: int, lobby: LobbyOutcome | None = None
+    ) -> Outcome:
         """The sums."""
         seconds = len(self._waiting_at)
         self._admitted_in.extend([0] * (seconds - len(self._admitted_in)))

@@ -20,7 +20,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.presence import EPOCH_MS, chunk_of, epoch_of
 from waitroom.core.settings import Settings
 from waitroom.core.simulation.crowd import FOR_EVER, SYNC_MS, Chances, Dice, Habits, arrival_times, first_poll_ms
-from waitroom.core.simulation.outcome import Outcome, Record
+from waitroom.core.simulation.outcome import Chronicle, Outcome
 from waitroom.core.simulation.room import START_MS, Bits, SimulatedRoom
 from waitroom.core.watch import Watch
 
@@ -71,7 +71,7 @@ class SimulatedLine:
         self.state_of = bytearray(self.people)
         self.is_slow = bytearray(self.people)
         self.gave_up = bytearray(self.people)
-        self.record = Record(self.arrives)
+        self.chronicle = Chronicle(self.arrives)
         self._there = 0
         self._seen = Bits()
         self._polled = 0
@@ -112,7 +112,7 @@ class SimulatedLine:
         while let_in := self.room.admit_from_door(self.now_ms):
             self._admitted(*let_in)
         is_busy = self.room.front < self.room.issued
-        self.record.sync(self.steps, waiting=self._there, inside=self.room.seats, is_busy=is_busy, credit=credit)
+        self.chronicle.sync(self.steps, waiting=self._there, inside=self.room.seats, is_busy=is_busy, credit=credit)
 
     # People.
 
@@ -148,7 +148,7 @@ class SimulatedLine:
     def _wait(self, place: int, at_ms: float) -> None:
         """A page with a place and a range; and what this person will do with it."""
         wait = wait_range(self.room.table.ahead(self.room.front, place), self._pace)
-        self.record.shown(place, wait)
+        self.chronicle.shown(place, wait)
         self._there += 1
         chances = self.chances
         if chances.is_slow():
@@ -181,7 +181,7 @@ class SimulatedLine:
             return
         at_ms = self.now_ms + self.chances.learns_after_ms(is_slow=bool(self.is_slow[place]))
         if place >= self._polled:
-            at_ms = max(at_ms, self.arrives[place] + first_poll_ms(place, self.record.low_s[place]))
+            at_ms = max(at_ms, self.arrives[place] + first_poll_ms(place, self.chronicle.low_s[place]))
         self._claims.setdefault(int(at_ms // SYNC_MS), []).append((at_ms, place))
 
     def _claim(self, place: int, at_ms: float) -> None:
@@ -201,7 +201,7 @@ class SimulatedLine:
         self.done += 1
         end = math.ceil((admit_ms + self.chances.seat_kept_ms()) / SYNC_MS)
         self._seat_ends[end] = self._seat_ends.get(end, 0) + 1
-        self.record.admitted(place, admit_ms)
+        self.chronicle.admitted(place, admit_ms)
 
     # The holder of the lease.
 
@@ -209,7 +209,7 @@ class SimulatedLine:
         """First polls that have come by now, and bits whose epochs are over."""
         while self._polled < self.room.issued:
             place = self._polled
-            if self.arrives[place] + first_poll_ms(place, self.record.low_s[place]) > self.now_ms:
+            if self.arrives[place] + first_poll_ms(place, self.chronicle.low_s[place]) > self.now_ms:
                 break
             self._polled += 1
             if self.leaves[place] > self.now_ms and self.state_of[place] == WAITING:
@@ -231,7 +231,7 @@ class SimulatedLine:
         called = range(room.front, verdict.front)
         room.release(verdict, SYNC_MS)
         self._see_pace()
-        self.record.published(self.now_ms, room.front, room.table, self._pace)
+        self.chronicle.published(self.now_ms, room.front, room.table, self._pace)
         for place in called:
             self._call(place)
 
@@ -250,5 +250,5 @@ class SimulatedLine:
             elif self.state_of[place] == WAITING and self.leaves[place] <= self.now_ms:
                 gave_up += self.gave_up[place]
                 lapsed += not self.gave_up[place] and place < self.room.front
-        lobby = self.record.lobby_outcome(self.sale.habits.in_lobby, left=self._left_lobby, key=self._draw_key)
-        return self.record.outcome(self.sale.limits, people=self.people, gave_up=gave_up, lapsed=lapsed, lobby=lobby)
+        lobby = self.chronicle.lobby_outcome(self.sale.habits.in_lobby, left=self._left_lobby, key=self._draw_key)
+        return self.chronicle.outcome(self.sale.limits, people=self.people, gave_up=gave_up, lapsed=lapsed, lobby=lobby)
