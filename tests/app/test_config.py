@@ -170,7 +170,7 @@ def test_origins_are_read(text: str, origin: Origin) -> None:
 def test_what_is_no_origin_is_refused(text: str) -> None:
     (fault,) = faults(origin=text)
 
-    assert "is not an origin" in fault
+    assert "is not an origin; write it like" in fault or "has more than a host and a port; write it like" in fault
     assert "pw" not in fault
 
 

@@ -22,6 +22,7 @@ from waitroom.log import Redactor, secrets_of
 from waitroom.store.data_folder import load_or_make_secret
 from waitroom.store.embedded import find_running
 from waitroom.store.probe import Found, probe
+from waitroom.store.reasons import redis_fault
 from waitroom.store.server_program import OLDEST, choose_server
 
 
@@ -116,7 +117,7 @@ def check_redis(settings: Settings) -> Iterator[Item]:
     try:
         found = asyncio.run(probe(url, settings.room))
     except StoreUnavailable as error:
-        yield Item("redis", False, f"{redis_url_shown(url)}: {error}")
+        yield Item("redis", False, f"{redis_url_shown(url)}: {redis_fault(error)}")
         return
     yield judge_version(url, found)
     yield judge_policy(found)

@@ -68,19 +68,19 @@ class LiveLine:
         self._shown = ""
 
     def say(self, line: str) -> None:
-        self._clear()
+        self.clear()
         say(line)
 
     def show(self, line: str) -> None:
         if self._terminal:
-            self._clear()
+            self.clear()
             self._shown = line[: shutil.get_terminal_size().columns - 1]
             print(self._shown, end="", flush=True)
         elif line != self._shown and time.monotonic() - self._shown_at >= QUIET_S:
             self._shown, self._shown_at = line, time.monotonic()
             say(line)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         if self._terminal and self._shown:
             print("\r\x1b[2K", end="")
             self._shown = ""

@@ -37,7 +37,7 @@ def run() -> None:
 
 
 @app.command(
-    cls=CommandOfSettings,
+    cls=Command,
     short_help="Try the settings, Redis and the shop.",
     epilog="waitroom check\nwaitroom check --deep --json",
 )
@@ -47,7 +47,10 @@ def check(
         bool, typer.Option("--deep", help="Also what may be wrong with the placement; takes some 15 s.")
     ] = False,
 ) -> None:
-    """Try the settings, Redis and the shop; exits 0 if a gateway would work, else 1."""
+    """Try the settings, Redis and the shop; exits 0 if a gateway would work, else 1.
+
+    `waitroom run --help` lists the settings.
+    """
     from waitroom.cli.check import check
 
     with Progress() as progress:
@@ -90,7 +93,7 @@ def demo(
 ) -> None:
     """The whole thing on this machine: a shop, the gateway, a crowd in line, and a place for you."""
     from waitroom.cli.console import LiveLine
-    from waitroom.demo.run import DemoOptions, demo
+    from waitroom.demo.run import DemoFailed, DemoOptions, demo
 
     try:
         options = DemoOptions(
@@ -105,4 +108,8 @@ def demo(
     except ValueError as error:
         fail(str(error), code=MISUSED)
     line = LiveLine()
-    raise typer.Exit(demo(options, say=line.say, live=line.show))
+    try:
+        demo(options, say=line.say, live=line.show)
+    except DemoFailed as failure:
+        line.clear()
+        fail(str(failure))

@@ -40,14 +40,26 @@ def show_simulation(options: SaleOptions, *, seed: int, as_json: bool, picture: 
         outcome = play(sale, seed)
     except ValueError as fault:
         fail(str(fault), code=MISUSED)
-    if picture is not None:
-        try:
-            picture.write_text(draw(sale, outcome), encoding="utf-8")
-        except OSError as error:
-            fail(f"The picture could not be written to {picture}: {error.strerror}")
+    unwritten = "" if picture is None else write(picture, draw(sale, outcome))
     if as_json:
         say(json.dumps(facts(sale, outcome, seed)))
-        return
+    else:
+        show(sale, outcome, picture)
+    if unwritten:  # the figures are worth having all the same
+        fail(unwritten)
+
+
+def write(picture: Path, text: str) -> str:
+    """What went wrong, if anything."""
+    try:
+        picture.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return f"The picture could not be written to {picture}: {error.strerror}."
+    return ""
+
+
+def show(sale: Sale, outcome: Outcome, picture: Path | None) -> None:
+    """For people: with the curves, or where they are."""
     console = Console(highlight=False)
     console.print(f"[bold]{headline(sale)}[/]")
     console.print(f"[dim]{habits_text(sale)}[/]\n")
@@ -56,7 +68,7 @@ def show_simulation(options: SaleOptions, *, seed: int, as_json: bool, picture: 
         console.print()
         columns = max(LEAST_COLUMNS, min(MOST_COLUMNS, console.width - 1))
         console.print(block_plot(curves(outcome, columns - LABEL - 2), columns), no_wrap=True, crop=True)
-    else:
+    elif picture.exists():
         say(f"\nThe picture is in {picture}.")
 
 

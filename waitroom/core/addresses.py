@@ -96,9 +96,9 @@ def parse_origin(text: str) -> Origin:
         return Origin("unix", "/" + text.removeprefix("unix:").lstrip("/"), 0)
     parts = split_address(text)
     if parts is None or parts.scheme not in ("http", "https") or more_than_host(parts):
-        raise ValueError(
-            "is not an origin; write it like http://127.0.0.1:3000, https://shop.internal or unix:/run/shop.sock"
-        )
+        is_more = parts is not None and parts.scheme in ("http", "https")
+        fault = "has more than a host and a port" if is_more else "is not an origin"
+        raise ValueError(f"{fault}; write it like http://127.0.0.1:3000, https://shop.internal or unix:/run/shop.sock")
     return Origin(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 

@@ -67,7 +67,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
         if not equals or name not in NAMES:
             near = [] if name in NAMES else difflib.get_close_matches(name, NAMES, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
-            example = "write it like rate=20/s or message='Back soon'"
+            example = "write it like rate=20/s, or in quotes where it has spaces, message='Back soon'"
             raise Misused(f"{word!r} is not a change{meant}; {example}; there are {', '.join(NAMES)}")
         if name in given:
             raise Misused(f"{name} is given twice")
@@ -158,6 +158,9 @@ def rate_effects(before: Situation, after: Situation) -> Iterator[str]:
     if (rate_text(old), old.burst) == (rate_text(new), new.burst):
         return
     at_once = "" if new.unlimited else f", up to {new.burst:g} at once"
+    if rate_text(old) == rate_text(new):
+        yield f"Admissions stay at {rate_text(new)}{at_once}, instead of {old.burst:g}."
+        return
     yield f"Admissions go from {rate_text(old)} to {rate_text(new)}{at_once}."
     if new.unlimited:
         yield f"The line is let in as fast as people come: {people(before.waiting)}."

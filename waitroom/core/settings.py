@@ -202,7 +202,7 @@ class Settings(BaseModel):
         "Where the note of the draw will come from, like a lottery's result of that day: named when the lobby opens; "
         "the opening waits for `waitroom draw --note`. Without it no note is used.",
     )
-    invite_share: Annotated[float, from_text(parse_share), between(0, 0.9)] = setting(
+    invite_share: Annotated[float, from_text(parse_share), AfterValidator(Between(0, 0.9, "{:.0%}".format))] = setting(
         "0", "The part of the rate that is for people with an invite, like `20%`; `0` is no invites."
     )
     invite_only: Switch = setting("0", "Let in nobody without an invite: `1`, or `0`.")

@@ -37,25 +37,25 @@ class DemoOptions:
     """A sale that opens after so long, with a countdown, a lobby and a draw before it; None is open from the start."""
 
     def __post_init__(self) -> None:
-        texts: list[tuple[str, str, Callable[[str], object]]] = [("rate", self.rate, parse_rate)]
+        texts: list[tuple[str, str, Callable[[str], object]]] = [("--rate", self.rate, parse_rate)]
         if self.sale_in is not None:
-            texts.append(("sale-in", self.sale_in, parse_duration_ms))
+            texts.append(("--sale-in", self.sale_in, parse_duration_ms))
         for name, text, parse in texts:
             try:
                 parse(text)
             except ValueError as fault:
-                raise ValueError(f"{name} is {text}; it {fault}") from fault
+                raise ValueError(f"{name}={text} {fault}") from fault
         if self.crowd is not None and not 0 <= self.crowd <= MOST_PEOPLE:
-            raise ValueError(f"crowd is {self.crowd}; it may be 0 to {MOST_PEOPLE}")
+            raise ValueError(f"--crowd={self.crowd} is not a number from 0 to {MOST_PEOPLE}")
         if not 0 <= self.port <= 65535:
-            raise ValueError(f"port is {self.port}; it may be 0 to 65535")
+            raise ValueError(f"--port={self.port} is not a number from 0 to 65535")
         least, most = SALE_IN_S
         if self.sale_in is not None and not least <= self.sale_in_s <= most:
-            raise ValueError(f"sale-in is {self.sale_in}; it may be {least}s to {most // 3600}h")
+            raise ValueError(f"--sale-in={self.sale_in} is not from {least}s to {most // 3600}h")
         if self.sale_in is not None and self.storefront_only:
             raise ValueError("a sale needs the gateway; leave out --storefront-only or --sale-in")
         if self.seconds is not None and not 0 < self.seconds <= 86_400:
-            raise ValueError(f"seconds is {self.seconds}; it may be up to a day")
+            raise ValueError(f"--seconds={self.seconds:g} is not a time above 0 and up to 86400")
 
     @property
     def sale_in_s(self) -> float:

@@ -11,27 +11,23 @@ from types import FrameType
 from waitroom.demo.options import DemoOptions
 from waitroom.demo.stage import DemoFailed, Stage
 
-__all__ = ["DemoOptions", "demo"]
+__all__ = ["DemoFailed", "DemoOptions", "demo"]
 
 
-def demo(options: DemoOptions, *, say: Callable[[str], None], live: Callable[[str], None]) -> int:
-    """Run the demo to its end and return the exit status. `say` takes lines to keep, `live` the one
-    line that is replaced twice a second. Call from the main thread.
+def demo(options: DemoOptions, *, say: Callable[[str], None], live: Callable[[str], None]) -> None:
+    """Run the demo to its end. `say` takes lines to keep, `live` the one line that is replaced twice a second.
+    Call from the main thread. Raises DemoFailed.
     """
     with interrupts(), Stage(options) as stage:
         try:
-            stage.raise_curtain()
+            stage.raise_curtain(live)
             for line in stage.programme():
                 say(line)
             stage.play(live)
-        except DemoFailed as failure:
-            say(str(failure))
-            return 1
         except KeyboardInterrupt:
             pass
         for line in ("", *stage.looking_back(), "  Ending."):
             say(line)
-    return 0
 
 
 @contextmanager

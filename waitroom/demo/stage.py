@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from waitroom.core.parse import parse_rate
+from waitroom.core.sentences import people
 from waitroom.demo.options import DemoOptions
 from waitroom.demo.sale import DemoSale
 from waitroom.demo.storefront import ORDER_ROUTE
@@ -65,13 +66,14 @@ class Stage:
             if self._temporary:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def raise_curtain(self) -> None:
-        """Start the parts, each when the one behind it answers."""
+    def raise_curtain(self, tell: Callable[[str], None]) -> None:
+        """Start the parts, each when the one behind it answers; `tell` is told which."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise DemoFailed(f"The folder {self.folder} cannot be used: {error.strerror}.") from error
         alone = self.options.storefront_only
+        tell("Starting an example shop …")
         with listen(self.options.port if alone else 0) as listening:
             self.shop_url = f"http://{HOST}:{listening.getsockname()[1]}"
             number = listening.fileno()
@@ -83,6 +85,7 @@ class Stage:
             self.gateway_url = f"http://{HOST}:{port}"
             if self.options.sale_in is not None:
                 self.sale = DemoSale.after(self.options.sale_in_s, time.time())
+            tell("Starting the gateway, and a Redis for it …")
             self._start("gateway", ["-m", "waitroom", "run"], settings=self._settings(port))
             self._wait_for("gateway", self.gateway_url, "/-/waitroom/ready")
         if self.people and self.sale is None:
@@ -128,8 +131,8 @@ class Stage:
         else:
             yield f"  {figures['came']} people came, {figures['let_in']} were let in, {figures['left']} left the line."
             yield f"  They placed {figures['orders']} orders; the gateway knew of {figures['confirmed']} when asked."
-        failed = f"{figures['errors']} pages failed" if figures["errors"] else "No page failed"
-        yield f"  {failed}, and {figures['gave_up']} people gave up."
+        failed = {0: "No page failed", 1: "1 page failed"}.get(figures["errors"], f"{figures['errors']:,} pages failed")
+        yield f"  {failed}, and {people(figures['gave_up'])} gave up."
 
     def _sale_programme(self) -> Iterator[str]:
         yield f"  A sale opens in {self.options.sale_in}: a countdown, then a lobby with {self.people} people,"
@@ -224,15 +227,15 @@ class Stage:
     def _wait_for(self, name: str, url: str, path: str) -> None:
         until = time.monotonic() + READY_S
         while ask(url, path) is None:
-            self._check(name)
+            self._check(name, "did not start")
             if time.monotonic() > until:
                 raise DemoFailed(f"The {name} did not answer within {READY_S:.0f} s.{self._last_words(name)}")
             time.sleep(0.05)
 
-    def _check(self, name: str) -> None:
+    def _check(self, name: str, fault: str = "ended by itself") -> None:
         status = self._parts[name].poll()
         if status is not None:
-            raise DemoFailed(f"The {name} ended by itself (status {status}).{self._last_words(name)}")
+            raise DemoFailed(f"The {name} {fault} (status {status}).{self._last_words(name)}")
 
     def _last_words(self, name: str) -> str:
         if name == "crowd":
@@ -272,7 +275,7 @@ def listen(port: int) -> Iterator[socket.socket]:
     except OSError as error:
         listening.close()
         raise DemoFailed(
-            f"Port {port} cannot be used: {error.strerror}. Choose another, or 0 for a free one."
+            f"Port {port} cannot be used: {error.strerror}. Choose another by --port, or 0 for a free one."
         ) from error
     with listening:
         yield listening

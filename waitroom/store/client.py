@@ -28,6 +28,7 @@ from redis.exceptions import (
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.redis_url import SENTINEL_LOGIN, Host, RedisPlace, redis_place, shown
+from waitroom.store.reasons import redis_fault
 
 CALL_S = 2.0
 SENTINEL_S = 0.5
@@ -128,11 +129,11 @@ class Client(AsyncCoreCommands):
                 async with asyncio.timeout(SENTINEL_S):
                     found = await cast(Any, sentinel).execute_command(*question)
             except (RedisError, OSError, TimeoutError) as error:
-                faults.append(f"{shown(host)} {type(error).__name__} {error}".strip())
+                faults.append(f"{shown(host)}: {redis_fault(error)}")
                 continue
             if found:
                 return found[0].decode(), int(found[1])
-            faults.append(f"{shown(host)} does not know it")
+            faults.append(f"{shown(host)}: it does not know it")
         raise ConnectionError(f"no Sentinel names the master {self._place.master}: {', '.join(faults)}")
 
     async def ask_quorum(self) -> list[str]:
@@ -145,7 +146,7 @@ class Client(AsyncCoreCommands):
                 async with asyncio.timeout(SENTINEL_S):
                     await cast(Any, sentinel).execute_command("SENTINEL", "CKQUORUM", self._place.master)
             except (RedisError, OSError, TimeoutError) as error:
-                faults.append(f"{shown(host)}: {error or type(error).__name__}")
+                faults.append(f"{shown(host)}: {redis_fault(error)}")
         return faults
 
     def _server(self, at: Host) -> Redis:

@@ -14,6 +14,7 @@ from waitroom.core.sentences import people
 from waitroom.core.settings import Settings
 from waitroom.store.invites import invited_of
 from waitroom.store.overview import Overview, overview
+from waitroom.store.reasons import redis_fault
 from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
 from waitroom.store.room import Room
 from waitroom.store.sale import ANY, change_sale
@@ -141,7 +142,7 @@ def explain(error: WaitroomError, *, redis: str) -> str:
     """Why it could not be done, for people. `redis` is an address that may be shown."""
     match error:
         case StoreUnavailable():
-            return f"The Redis at {redis} does not answer; `waitroom check` says why."
+            return f"The Redis at {redis} cannot be used: {redis_fault(error)}."
         case AdoptNeeded() | Unsettled():
             return "Redis has just restarted and no gateway has taken it over yet. Try again in a moment."
         case GenerationGone():

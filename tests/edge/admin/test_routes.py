@@ -104,7 +104,7 @@ async def test_with_the_token_it_goes_on_and_here_finds_no_redis(ask: Ask, schem
     answer = await ask("GET", "/api/room", ("authorization", f"{scheme} {TOKEN}"))
 
     assert answer.status_code == 503
-    assert problem(answer) == "The Redis at redis://127.0.0.1:9 does not answer; `waitroom check` says why."
+    assert problem(answer) == "The Redis at redis://127.0.0.1:9 cannot be used: nobody listens there."
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from waitroom.core.addresses import Origin
 from waitroom.core.settings import Settings
 from waitroom.edge.shop.dialer import tls_context
+from waitroom.store.reasons import connection_fault
 
 LIMIT_S = 5.0
 BODY_BYTES = 1024 * 1024
@@ -106,19 +107,11 @@ def closes_within(connection: http.client.HTTPConnection, seconds: float) -> flo
 def reason(error: Exception, *, limit_s: float = LIMIT_S) -> str:
     """What went wrong, for people."""
     match error:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"no TLS there: {error.reason or error}"
-        case socket.gaierror():
-            return "its name is not known"
         case TimeoutError():
             return f"no answer within {limit_s:.0f} s"
-        case ConnectionRefusedError():
-            return "nobody listens there"
         case http.client.RemoteDisconnected():
             return "it closed the connection without an answer"
         case http.client.HTTPException():
             return "what answers there does not speak HTTP"
         case _:
-            return str(getattr(error, "strerror", None) or error)
+            return connection_fault(error) or str(getattr(error, "strerror", None) or error)
