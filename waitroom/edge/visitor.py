@@ -1,5 +1,6 @@
 """Who sends a request, as far as signed tokens tell: what the visitor holds, and the tokens we give out."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from os import urandom
 from typing import NamedTuple
@@ -47,7 +48,7 @@ class Desk:
         self.tokens = tokens
         self.cookies = cookies
         self.ended = ended
-        self._read: tuple[dict[bytes, Carried], dict[bytes, Carried]] = ({}, {})
+        self._read: tuple[OrderedDict[bytes, Carried], ...] = (OrderedDict(), OrderedDict())
         self._random = b""
         self.life_ms = settings.session_idle * 11 // 10
         self._remembered_ms = settings.order_keep if settings.order_routes else 86_400_000
@@ -96,7 +97,7 @@ class Desk:
             carried = self._carried(headers, secure, now_ms)
             if len(cookie) <= LONGEST_REMEMBERED:
                 if len(known) >= REMEMBERED:
-                    del known[next(iter(known))]
+                    known.popitem(last=False)  # a plain dict would look for its first through all that went
                 known[cookie] = carried
         return carried
 
