@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,6 +33,9 @@ from waitroom.store.server_program import system_path
 TEST_ALL = os.environ.get("TEST_ALL") == "1"
 ROOT = Path(__file__).parent.parent
 SECRET = "a-secret-for-tests-only-0123456789abcdef"
+FIRST_GIVEN_PORT = 32_768
+CHANCE = random.SystemRandom()
+"""Of what several test processes must not choose alike."""
 
 
 def need(found: object, what: str) -> None:
@@ -220,7 +224,7 @@ class Gateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.environment['WAITROOM_PORT']}"
 
-    async def start(self, *, limit_s: float = 20.0) -> None:
+    async def start(self, *, limit_s: float = 90.0) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "waitroom", "run"], env=self.environment, cwd=self.folder, stdout=log, stderr=log
@@ -269,10 +273,16 @@ class Gateway:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment, for processes that cannot be handed a socket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on, for processes that cannot be handed a socket.
+
+    Below those that the system gives to connections and to whoever asks for any: it is still free when the process
+    comes to take it, and when it takes it again after a restart.
+    """
+    while True:
+        port = CHANCE.randrange(10_000, FIRST_GIVEN_PORT)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.asynccontextmanager

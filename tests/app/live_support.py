@@ -3,7 +3,7 @@
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,16 @@ def browsers(gateway: Gateway, count: int) -> Iterator[list[Browser]]:
     finally:
         for browser in opened:
             browser.close()
+
+
+async def all_workers_say(gateway: Gateway, is_so: Callable[[Answer], bool], path: str = "/-/waitroom/status") -> None:
+    """Until a dozen connections of their own in a row are told so: they don't all meet the same worker."""
+    async with asyncio.timeout(20):
+        in_a_row = 0
+        while in_a_row < 12:
+            in_a_row = in_a_row + 1 if is_so(await ask(gateway, "GET", path)) else 0
+            if not in_a_row:
+                await asyncio.sleep(0.05)
 
 
 async def run(gateway: Gateway, *words: str) -> str:

@@ -112,14 +112,14 @@ async def test_the_shop_slows_down_then_fails_when_overrun_and_recovers() -> Non
 
 @pytest.mark.timed
 async def test_who_waits_too_long_inside_the_shop_is_turned_away() -> None:
-    async with open_shop(Limits(workers=1, queue=10, patience_s=0.05, page_s=0.2)) as (_, url):
+    async with open_shop(Limits(workers=1, queue=10, patience_s=0.05, page_s=1.0)) as (_, url):
         browsers = [Browser(url) for _ in range(4)]
         answers = await asyncio.gather(*(timed(browser.open("/")) for browser in browsers))
         for browser in browsers:
             browser.close()
 
     assert sorted(status for status, _ in answers) == [200, 503, 503, 503]
-    assert max(took_s for status, took_s in answers if status == 503) < 0.2
+    assert max(took_s for status, took_s in answers if status == 503) < 0.8, "before the page is done"
 
 
 async def test_a_basket_is_told_from_the_next_one_and_still_is_when_ordered() -> None:
@@ -416,7 +416,7 @@ def test_the_demo_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) 
 
         running.send_signal(how)
 
-        status = running.wait(10)
+        status = running.wait(30)
     assert_all_end(parts)
     assert status == (-9 if how == signal.SIGKILL else 0)
     if how != signal.SIGKILL:
@@ -435,7 +435,7 @@ def test_the_whole_demo_lets_a_crowd_in_and_ends_without_a_trace(tmp_path: Path)
 
         running.send_signal(signal.SIGINT)
 
-        status = running.wait(15)
+        status = running.wait(30)
     print(f"positions {person.positions}, {(person.inside_at or 0) - person.joined_at:.0f} s")
     assert person.inside_at
     assert person.positions[0] > person.positions[-1]
@@ -457,7 +457,7 @@ def test_a_demo_sale_goes_from_its_lobby_to_its_draw_and_its_opening(tmp_path: P
         is_in = r"^live open for .* inside [1-9]"
         inside = opened if re.search(is_in, opened) else read_until(running, is_in)[-1]
         running.send_signal(signal.SIGINT)
-        assert running.wait(15) == 0
+        assert running.wait(30) == 0
 
     assert "A sale opens in 20s" in said
     assert not re.search(r"inside [1-9]", said + "".join(lead))
@@ -491,7 +491,7 @@ async def wait_once(address: str) -> Story:
 
 
 def assert_all_end(pids: set[int]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while alive(pids) and time.monotonic() < until:
         time.sleep(0.01)
     assert not alive(pids)
@@ -499,7 +499,7 @@ def assert_all_end(pids: set[int]) -> None:
 
 def test_the_demo_ends_by_itself_when_asked_to(tmp_path: Path) -> None:
     with start_demo(tmp_path, storefront_only=True, crowd=0, seconds=0.5) as running:
-        said, _ = running.communicate(timeout=20)
+        said, _ = running.communicate(timeout=60)
 
     assert running.returncode == 0
     assert "Open   http://127.0.0.1:" in said
@@ -512,7 +512,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with start_demo(tmp_path, storefront_only=True, port=port) as running:
-            said, _ = running.communicate(timeout=20)
+            said, _ = running.communicate(timeout=60)
 
     assert running.returncode == 1
     assert f"Port {port} cannot be used" in said
@@ -526,7 +526,7 @@ def test_a_part_that_ends_by_itself_ends_the_demo_with_its_name(tmp_path: Path) 
 
         os.kill(storefront, signal.SIGKILL)
 
-        said, _ = running.communicate(timeout=20)
+        said, _ = running.communicate(timeout=60)
 
     assert running.returncode == 1
     assert "The storefront ended by itself (status -9)" in said

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis as sync_redis
 
-from tests.app.live_support import ask, browsers, run
+from tests.app.live_support import all_workers_say, ask, browsers, run
 from tests.app.test_verify_draw import run_program, verify
 from tests.support import (
     Arrival,
@@ -70,9 +70,7 @@ async def sale(*, lead_s: int = 3, **more: str) -> AsyncIterator[Sale]:
     settings |= {"rate": f"{RATE}/s", "burst": "1", "workers": "2"}
     with running_redis() as redis:
         async with running_shop() as shop, running_gateway(shop, redis.url, **settings, **more) as gateway:
-            while (await ask(gateway, "GET", "/-/waitroom/draw")).status != 200:
-                await asyncio.sleep(0.1)
-            await asyncio.sleep(0.5)  # the other worker
+            await all_workers_say(gateway, lambda answer: answer.status == 200, "/-/waitroom/draw")
             yield Sale(gateway, shop, redis)
 
 
@@ -195,13 +193,3 @@ async def test_the_places_wait_for_the_note_that_an_operator_enters() -> None:
         assert (before["source"], before["note"], before["seed"] is None) == ("a lottery", None, False)
         assert (after["note"], len(shop.served())) == ("7 12 31", 3)
         assert all(arrival.at - opened > 3 for arrival in shop.served()), "everybody learnt their place first"
-
-
-async def test_without_a_draw_there_is_no_record() -> None:
-    with running_redis() as redis:
-        async with running_shop() as shop, running_gateway(shop, redis.url) as gateway:
-            answer = await ask(gateway, "GET", "/-/waitroom/draw")
-            said = await asyncio.to_thread(gateway.command, "draw")
-
-        assert answer.status == 404
-        assert (said.returncode, "There is no draw" in said.stderr) == (1, True)

@@ -57,16 +57,3 @@ async def test_a_turn_that_is_over_is_followed_by_a_new_number() -> None:
     assert story.number is not None
     assert page_facts(lapsed).get("state") == "lapsed"
     assert browser.cookies != ticket
-
-
-async def test_a_campaign_link_with_many_parameters_leads_on() -> None:
-    with running_redis() as redis:
-        async with running_shop() as shop, running_gateway(shop, redis.url, rate="unlimited") as gateway:
-            browser = Browser(gateway.url)
-            many = "&".join(f"utm_{index}=x" for index in range(30))
-
-            answer = await browser.open(f"/-/waitroom/enter?to=/sale&{many}")
-            browser.close()
-
-    assert answer.status == 200
-    assert shop.arrivals[-1].target == "/sale"

@@ -282,28 +282,32 @@ async def test_a_refusal_does_not_overtake_the_body_it_refuses(closed: Scene) ->
     """
     head = b"POST /cart HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 3\r\n%b\r\n"
 
-    async def ask(field: bytes, body: bytes) -> tuple[bool, bytes]:
-        """Whether something came before the body, and the answer's head."""
+    async def ask(field: bytes, body: bytes) -> tuple[bool, bytes, bool]:
+        """Whether something came before the body; the answer's head; whether the body was there in time."""
         port = int(closed.gateway.environment["WAITROOM_PORT"])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
+            asked_at = time.monotonic()
             writer.write(head % field)
             begun = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
             await asyncio.wait((begun,), timeout=0.1)
             came_before = begun.done()
             writer.write(body)
+            in_time = time.monotonic() - asked_at < 0.15
             async with asyncio.timeout(10):
-                return came_before, await begun
+                return came_before and in_time, await begun, in_time
         finally:
             writer.close()
 
-    sent = await ask(b"", b"abc")
+    async with asyncio.timeout(60):
+        while not (sent := await ask(b"", b"abc"))[2]:
+            pass  # this machine stood still
     never_sent = await ask(b"", b"a")
     asks_first = await ask(b"expect: 100-continue\r\n", b"")
 
     assert (sent[0], never_sent[0]) == (False, False)
-    assert all(answer.startswith(b"HTTP/1.1 503 ") for _, answer in (sent, never_sent, asks_first))
-    assert [b"connection: close" in answer for _, answer in (sent, never_sent, asks_first)] == [False, True, True]
+    assert all(answer.startswith(b"HTTP/1.1 503 ") for _, answer, _ in (sent, never_sent, asks_first))
+    assert [b"connection: close" in answer for _, answer, _ in (sent, never_sent, asks_first)] == [False, True, True]
 
 
 async def test_rubbish_and_old_cookies_of_the_same_name_hide_nothing(closed: Scene) -> None:
@@ -702,6 +706,25 @@ async def test_with_room_the_gateway_is_invisible_to_apps_and_webhooks(opened: S
     assert [(arrival.method, arrival.body) for arrival in arrivals] == [("POST", b'{"paid":true}'), ("GET", b"")]
 
 
+async def test_a_campaign_link_with_many_parameters_leads_on(opened: Scene) -> None:
+    browser = Browser(opened.gateway.url)
+    many = "&".join(f"utm_{index}=x" for index in range(30))
+
+    answer = await browser.open(f"/-/waitroom/enter?to=/sale&{many}")
+    browser.close()
+
+    assert answer.status == 200
+    assert opened.shop.arrivals[-1].target == "/sale"
+
+
+async def test_without_a_draw_there_is_no_record(closed: Scene) -> None:
+    answer = await ask(closed.gateway, "GET", "/-/waitroom/draw")
+    said = await asyncio.to_thread(closed.gateway.command, "draw")
+
+    assert answer.status == 404
+    assert (said.returncode, "There is no draw" in said.stderr) == (1, True)
+
+
 async def test_who_lapsed_gets_a_page_with_a_button_and_no_way_in(opened: Scene) -> None:
     opened.write(lapsed=5)
     cookie = ticket_cookie(opened.ticket(3))
@@ -728,9 +751,10 @@ async def test_seats_of_those_without_cookies_are_provisional() -> None:
             back = await ask(
                 gateway, "GET", "/", *DOCUMENT, ("cookie", (came[0].header("set-cookie") or "").split(";")[0])
             )
-            await asyncio.sleep(1)
             with sync_redis.Redis(unix_socket_path=str(redis.socket)) as client:
-                kept = dict(client.zrange("waitroom:{shop}:active", 0, -1, withscores=True))
+                async with asyncio.timeout(10):
+                    while (kept := dict(client.zrange("waitroom:{shop}:active", 0, -1, withscores=True))) == seats:
+                        await asyncio.sleep(0.05)
 
     assert [answer.status for answer in came] == [200] * 5 + [503]
     assert all(end - now_ms() < 30_500 for end in seats.values())

@@ -147,12 +147,11 @@ async def test_an_order_under_way_is_finished_when_the_gateway_stops_and_answere
         place.till.gate.clear()
         ordering = asyncio.create_task(ann.order("1"))
         await place.till.came("1")
-        stopping = asyncio.create_task(place.workers[0].end())
-        await asyncio.sleep(2)
-        place.till.gate.set()
-        await stopping
+        stopping = asyncio.create_task(place.workers[0].end(drain_s=30))
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await ordering
+        place.till.gate.set()
+        await stopping
         del place.workers[0]
 
         assert await place.outcomes(ann) == [Outcome.CONFIRMED]
@@ -299,11 +298,11 @@ async def test_the_same_call_is_a_second_order_once_the_time_for_repeats_is_over
     """An API whose body is alike for every order."""
     async with running_place(order_repeat="1s") as place:
         ann = await place.shopper()
-        at_once = [await ann.call("1") for _ in range(2)]
+        first = await ann.call("1")
         await asyncio.sleep(1.1)
         later = await ann.call("1")
 
-    assert [answer.header("idempotent-replayed") for answer in (*at_once, later)] == [None, "true", None]
+    assert [answer.header("idempotent-replayed") for answer in (first, later)] == [None, None]
     assert len(place.till.booked("1")) == 2
 
 

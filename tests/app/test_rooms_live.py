@@ -39,11 +39,7 @@ order_routes = "POST /products/one/buy"
 async def shop_with_rooms(redis: RedisServer, folder: Path, **more: str) -> AsyncIterator[tuple[Shop, Gateway]]:
     path = folder / "waitroom.toml"
     path.write_text(ROOMS)
-    admin = {"admin_listen": f"127.0.0.1:{free_port()}", "admin_token": TOKEN}
-    async with (
-        running_shop() as shop,
-        running_gateway(shop, redis.url, config=str(path), **{**admin, "workers": "2", **more}) as gateway,
-    ):
+    async with running_shop() as shop, running_gateway(shop, redis.url, config=str(path), **more) as gateway:
         yield shop, gateway
 
 
@@ -74,7 +70,7 @@ async def take_the_one_seat(gateway: Gateway, visitor: Browser) -> None:
 async def test_one_room_has_a_line_while_another_lets_everybody_through(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    async with shop_with_rooms(redis_server, tmp_path) as (shop, gateway):
+    async with shop_with_rooms(redis_server, tmp_path, workers="2") as (shop, gateway):
         with browsers(gateway, 6) as (first, *others):
             await take_the_one_seat(gateway, first)
 
@@ -202,8 +198,17 @@ async def test_an_order_of_a_further_room_is_asked_about_on_that_rooms_page(
             assert (said.status, dict(said.headers)["location"]) == (303, page.replace("again=ask", "again=said"))
 
 
+IN_METRICS = {
+    'waitroom_room_issued{room="drop"} 4.0',
+    'waitroom_numbers_total{room="drop"} 3.0',
+    'waitroom_numbers_total{room="shop"} 0.0',
+    'waitroom_worker_ready{worker="1"} 1.0',
+}
+
+
 async def test_commands_and_the_admin_listener_know_every_room(redis_server: RedisServer, tmp_path: Path) -> None:
-    async with shop_with_rooms(redis_server, tmp_path) as (_, gateway):
+    admin_at = {"admin_listen": f"127.0.0.1:{free_port()}", "admin_token": TOKEN}
+    async with shop_with_rooms(redis_server, tmp_path, workers="2", **admin_at) as (_, gateway):
         with browsers(gateway, 4) as visitors:
             for visitor in visitors:
                 await visitor.open("/products/one")
@@ -239,22 +244,19 @@ async def test_commands_and_the_admin_listener_know_every_room(redis_server: Red
                 assert (changed.status_code, changed.json()["changed"]) == (200, True)
                 after = [(await admin.get(f"/api/room?room={name}")).json()["rate"] for name in ("shop", "drop")]
                 unknown = await admin.get("/api/room?room=x")
-                await asyncio.sleep(2.2)  # a scrape is of the last two seconds
-                metrics = (await admin.get("/metrics")).text
+                async with asyncio.timeout(20):  # a scrape is of the last two seconds
+                    while not {*(await admin.get("/metrics")).text.splitlines()} >= IN_METRICS:
+                        await asyncio.sleep(0.1)
                 health = (await admin.get("/health")).json()
             assert [room["room"] for room in rooms] == ["shop", "drop"]
             assert (drop["room"], drop["issued"]) == ("drop", 4)
             assert after == ["unlimited", "2/h"]
             assert (unknown.status_code, "there are shop, drop" in unknown.json()["detail"]) == (404, True)
-            assert 'waitroom_room_issued{room="drop"} 4.0' in metrics
-            assert 'waitroom_numbers_total{room="drop"} 3.0' in metrics
-            assert 'waitroom_numbers_total{room="shop"} 0.0' in metrics
-            assert 'waitroom_worker_ready{worker="1"} 1.0' in metrics
             assert (health["status"], [*health["rooms"]]) == ("ok", ["shop", "drop"])
 
 
 async def test_forward_auth_asks_the_room_of_the_target(redis_server: RedisServer, tmp_path: Path) -> None:
-    more = {"forward_auth": "1", "trusted_proxies": "127.0.0.1/32", "workers": "1"}
+    more = {"forward_auth": "1", "trusted_proxies": "127.0.0.1/32"}
     async with shop_with_rooms(redis_server, tmp_path, **more) as (_, gateway):
         with browsers(gateway, 2) as (first, second):
             await second.open("/")

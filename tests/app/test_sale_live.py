@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis as sync_redis
 
-from tests.app.live_support import browsers, run
+from tests.app.live_support import all_workers_say, browsers, run
 from tests.support import Gateway, RedisServer, most_in_window, page_facts, running_gateway, running_redis, running_shop
 from waitroom.core.sale.schedule import Schedule, write_new_sale
 from waitroom.core.times import iso_utc
@@ -59,6 +59,10 @@ def state_of(answer: Answer) -> tuple[int, str | None]:
     """The status, and what the page or the problem says."""
     facts = page_facts(answer) or answer.json()
     return answer.status, facts.get("state")
+
+
+def is_lobby(answer: Answer) -> bool:
+    return bool(answer.json()["phase"] == "lobby")
 
 
 IN_SHOP = (200, None)
@@ -232,13 +236,13 @@ async def test_with_redis_down_over_the_draw_and_the_opening_each_is_made_up_for
         async with running_shop() as shop, running_gateway(shop, redis.url, workers="3", rate="600/min") as gateway:
             line = stack.enter_context(browsers(gateway, 6))
             with at_redis(redis) as client:
-                schedule = soon(client, lobby_s=0, opens_s=3, lead_s=1)
+                schedule = soon(client, lobby_s=0, opens_s=5, lead_s=1)
             await set_sale(redis, schedule)
-            await asyncio.sleep(0.5)
+            await all_workers_say(gateway, is_lobby)
             pages = [page_facts(await browser.open("/")) for browser in line]
             await asyncio.sleep(1)
             redis.kill()
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(schedule.opens_ms / 1000 + 0.5 - time.time())
             await asyncio.to_thread(redis.start)
             async with asyncio.timeout(20):
                 while (await line[0].fetch("/-/waitroom/status")).json().get("phase") != "open":
@@ -286,7 +290,7 @@ async def test_in_the_opening_second_no_more_come_than_the_rate_allows_and_the_f
             running_gateway(shop, redis.url, workers="2", rate="10/s", burst="10") as gateway,
         ):
             await set_sale(redis, soon(client, lobby_s=0, opens_s=60))
-            await asyncio.sleep(0.3)
+            await all_workers_say(gateway, is_lobby)
             with browsers(gateway, people) as crowd:
                 ends = time.monotonic() + 20
                 came = [Came() for _ in crowd]
@@ -331,7 +335,7 @@ async def test_sold_out_is_told_to_whoever_holds_a_poll_and_taken_back_by_the_op
                 took_s = time.monotonic() - began
                 still = await inside.open("/cart")
                 stock = await run(gateway, "set", "stock=300")
-                await asyncio.sleep(0.6)
+                await all_workers_say(gateway, lambda answer: answer.json()["stock"] == 300)
                 after = [(await browser.fetch("/-/waitroom/status")).json() for browser in line]
 
     print(f"sold out was told to every held poll within {took_s:.2f} s of the command's start")

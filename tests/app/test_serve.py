@@ -19,7 +19,7 @@ from waitroom.serve.listening import SPARE_FILES, CannotListen, listen, raise_fi
 
 ROOT = Path(__file__).parents[2]
 SECRET = "test-secret-" + "s" * 40
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 def until(claim: Callable[[], object], wait_s: float = WAIT_S) -> None:
@@ -207,7 +207,7 @@ def test_workers_end_with_a_parent_that_is_killed(gateway: Callable[..., Gateway
 
     running.kill()
 
-    until(lambda: not any(is_alive(child) for child in children), 3)
+    until(lambda: not any(is_alive(child) for child in children))
     assert running.refuses
 
 
@@ -221,7 +221,7 @@ def test_workers_and_the_embedded_redis_end_with_a_parent_that_is_killed(
     running.kill()
 
     assert len(children) == 2
-    until(lambda: not any(is_alive(child) for child in children), 3)
+    until(lambda: not any(is_alive(child) for child in children))
     assert facts["redis_url"].startswith("unix://")
     assert facts["secret"] == [(tmp_path / "secret").read_text().strip()]
 
@@ -291,7 +291,7 @@ def test_a_second_signal_stops_at_once(gateway: Callable[..., Gateway]) -> None:
     running.kill(signal.SIGINT)
 
     assert running.ended() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30, "long before the minute is over"
     assert not is_alive(pid)
     endless.close()
 

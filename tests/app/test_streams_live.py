@@ -182,6 +182,7 @@ async def test_an_answer_before_the_body_arrives_and_nothing_is_smuggled(
     assert [request.line.split(b" ")[1] for request in scene.origin.requests] == [b"/upload", b"/after"]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("moment", ["waiting", "download", "upload"])
 async def test_a_client_that_leaves_ends_the_exchange_with_the_shop_promptly(scene: Scene, moment: str) -> None:
     ended: list[float] = []
@@ -243,6 +244,6 @@ async def test_a_long_answer_counts_as_being_seen(scene: Scene) -> None:
             await asyncio.sleep(0.2)
     moved_ms = [seat_end(scene.redis, seat) - end for seat, end in zip(seats, first, strict=True)]
 
-    assert 2500 <= moved_ms[0] < 8000
+    assert 2500 <= moved_ms[0] < 16_000, "not only at the end"
     assert first[1] > 0
     assert moved_ms[1] == 0

@@ -114,7 +114,7 @@ async def test_an_open_socket_counts_as_being_seen_until_the_visitor_leaves() ->
                         await socket.recv()
             browser.close()
 
-    assert 3000 <= moved_ms < 8000
+    assert 3000 <= moved_ms < 16_000, "not only at the end"
     assert again.status == 200
     assert renewed.place == pass_.place
     assert renewed.end_ms > ended.end_ms + 25_000

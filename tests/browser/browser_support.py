@@ -59,7 +59,7 @@ async def crowd_in_line(gateway: Gateway, people: int) -> AsyncIterator[list[Bro
             browser.close()
 
 
-async def until(condition: Callable[[], bool], *, limit_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], *, limit_s: float = 30.0) -> None:
     """Wait for what another process does."""
     deadline = time.monotonic() + limit_s
     while not condition():

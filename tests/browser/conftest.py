@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.async_api import expect as expect_async
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.written_gateway import WAIT_MS, Gateway, handler_for
 from tests.support import need
 
 CHROMIUM = shutil.which("chromium")
+
+expect.set_options(timeout=WAIT_MS)
+expect_async.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture

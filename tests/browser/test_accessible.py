@@ -1,10 +1,8 @@
 """Every scene of the page for everybody: WCAG 2.2 AA as far as a program can tell, small screens, large letters."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Page
@@ -31,19 +29,6 @@ class Seen:
 
     found: list[str]
     too_wide: tuple[int, int]
-
-
-@pytest.fixture(scope="module")
-def seen() -> dict[str, Seen]:
-    return asyncio.run(walk())
-
-
-async def walk() -> dict[str, Seen]:
-    stage, seen = Stage(), dict[str, Seen]()
-    async with running_chromium() as chromium:
-        for name in SCENES.keys() - ALIKE:
-            seen[name] = await look(chromium, stage, name)
-    return seen
 
 
 async def look(chromium: Chromium, stage: Stage, name: str) -> Seen:
@@ -111,11 +96,13 @@ async def test_on_paper_stands_the_place_and_nothing_to_press() -> None:
     assert paper == "rgba(0, 0, 0, 0)"
 
 
-def test_axe_finds_nothing_in_any_scene(seen: dict[str, Seen]) -> None:
+async def test_axe_finds_nothing_in_any_scene_and_nothing_has_to_be_scrolled_sideways() -> None:
+    stage, seen = Stage(), dict[str, Seen]()
+    async with running_chromium() as chromium:
+        for name in SCENES.keys() - ALIKE:
+            seen[name] = await look(chromium, stage, name)
+
     assert {name: each.found for name, each in seen.items() if each.found} == {}
-
-
-def test_nothing_has_to_be_scrolled_sideways(seen: dict[str, Seen]) -> None:
     assert {name: each.too_wide for name, each in seen.items() if any(each.too_wide)} == {}
 
 

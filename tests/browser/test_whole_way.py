@@ -26,7 +26,7 @@ from tests.browser.browser_support import (
 )
 from tests.support import Gateway, Shop, need, running_gateway, running_redis, running_shop
 
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 PRODUCT = "/products/one?colour=red"
 HIDEABLE = (
     "let hidden = false;"

@@ -21,8 +21,8 @@ from waitroom.edge.pages.waiting import Pages
 SETTINGS = Settings.model_validate({"origin": "http://127.0.0.1:9", "shop_name": "Kestrel"})
 PAGES = Pages(SETTINGS)
 PROBLEMS = Problems(SETTINGS, PAGES)
-WAIT_MS = 8000
-HOLD_S = 6.0
+WAIT_MS = 20_000
+HOLD_S = 20.0
 
 Facts = dict[str, Any]
 

@@ -482,9 +482,9 @@ def test_what_has_too_many_readings_is_refused_if_one_may_be_our_own(before: byt
 )
 def test_the_worst_targets_cost_little_and_are_guarded(path: bytes) -> None:
     rules = TargetRules(["/*", "/a*b*c*d*e"], ["/x*y*z*"])
-    started = time.perf_counter()
+    started = time.thread_time()
 
     found = rules.place(path, HOST)
 
     assert found == Guarded()
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1

@@ -18,7 +18,7 @@ from tests.edge.strict import Broken, Message, read_answer, read_head, read_requ
 from waitroom.core.settings import Origin
 
 T = TypeVar("T")
-WAIT_S = 10.0
+WAIT_S = 20.0
 SILENCE_S = 4.0
 PROBE = b"GET /probe HTTP/1.1\r\nhost: probe.example\r\nconnection: close\r\n\r\n"
 PROBED = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nprobed"

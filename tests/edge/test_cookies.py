@@ -163,13 +163,13 @@ def test_a_ticket_in_the_header_is_told_apart() -> None:
 def test_a_thousand_cookies_of_our_name_cost_a_few_checks() -> None:
     forged = TOKENS.sign_pass(PASS)[:-4] + "AAAA"
     headers = [cookie(f"waitroom_shop_pass={forged}; " * 400), cookie("xwaitroom_shop_pass=" * 3000)]
-    started = time.perf_counter()
+    started = time.thread_time()
 
     read = carried(*headers)
 
     assert read.pass_ is None
     assert len(COOKIES.find(headers, secure=False).passes) == MOST_REPEATS
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ async def working(url: str) -> AsyncIterator[Line]:
 
 
 async def until(line: Line, holds: Callable[[Snapshot], bool]) -> Snapshot:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while line.snapshot is None or not holds(line.snapshot):
             await line.next_sync()
     return line.snapshot

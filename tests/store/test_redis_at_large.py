@@ -16,6 +16,7 @@ import trustme
 
 from tests.app.live_support import browsers
 from tests.redis_sets import redis_7, running_cluster, servers, until
+from tests.store.room_support import PATIENT_S, patient_room
 from tests.support import ROOT, need, redis_binaries, running_gateway, running_redis, running_shop, wait_in_line
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.invites import Invite
@@ -133,7 +134,7 @@ async def test_a_user_with_these_rights_can_do_everything_and_without_any_of_the
             admin.execute_command("ACL", "LOG", "RESET")
             admin.flushdb()
             raised = []
-            room = Room.connect(url, "shop")
+            room = patient_room(url, "shop")
             try:
                 await use_every_verb(room)
                 await probe(url, "shop")
@@ -179,7 +180,7 @@ async def test_everything_works_at_each_kind_of_address_and_in_its_database_only
         until(admin.ping)
         address = url.format(password=quote(PASSWORD, safe=""), port=server.port, socket=socket)
 
-        room = Room.connect(address, "shop")
+        room = patient_room(address, "shop")
         await use_every_verb(room)
         await room.close()
         used = set(admin.info("keyspace"))
@@ -250,14 +251,14 @@ async def test_tls_with_an_authority_of_ones_own_and_a_certificate_of_the_client
         assert "Hostname mismatch" in await tried(f"{url.replace('127.0.0.1', 'localhost')}&{client}")
         assert "No such file" in await tried(f"{url}x&{client}")
         assert await tried(url) != "Redis", "the server asks for a certificate"
-        room = Room.connect(f"{url}&{client}", "shop")
+        room = patient_room(f"{url}&{client}", "shop")
         await use_every_verb(room)
         await room.close()
 
 
 async def test_a_call_waits_for_a_free_connection_instead_of_failing() -> None:
     with running_redis() as server:
-        client = connect(server.url)
+        client = connect(server.url, call_s=PATIENT_S)
         answers = await asyncio.gather(*(client.incr("n") for _ in range(500)))
         connected = await client.info("clients")
         await client.aclose()
@@ -281,7 +282,7 @@ async def test_every_command_has_a_time_limit() -> None:
             await asyncio.sleep(0.05)
         await client.aclose()
 
-    assert took_s < 5
+    assert took_s < 20
 
 
 async def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one() -> None:
@@ -320,7 +321,7 @@ async def test_while_a_slot_is_on_its_way_calls_wait_and_go_on_at_the_new_node()
     with running_cluster() as cluster:
         source = cluster.owner("shop")
         target = next(node for node in cluster.masters if node is not source)
-        room = Room.connect(cluster.url, "shop")
+        room = patient_room(cluster.url, "shop")
         assert await room.create(LIMITS, wait_ms=0) == "ok"
         generation = (await room.sync("", "w")).state.generation
         people = [Newcomer(f"{at:032x}", True, False) for at in range(100)]

@@ -19,7 +19,7 @@ GOOD = b"GET / HTTP/1.1\r\n"
 POST = b"POST / HTTP/1.1\r\n"
 UPGRADE = b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: abc\r\n"
 LIMITS = Limits(head_s=0.3, idle_s=0.6, linger_s=0.3)
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 class Tunnel(asyncio.Protocol):

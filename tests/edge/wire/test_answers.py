@@ -221,6 +221,7 @@ def test_a_stop_goes_on_for_its_delay_and_finishes_what_is_under_way(mortal: Run
     assert not mortal.thread.is_alive()
 
 
+@pytest.mark.timed
 def test_a_second_stop_ends_at_once(mortal: Running) -> None:
     client = mortal.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")

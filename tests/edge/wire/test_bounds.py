@@ -76,6 +76,7 @@ def test_an_endless_trailer_is_cut(running: Running) -> None:
     until(lambda: running.app.lost == ["/echo"])
 
 
+@pytest.mark.timed
 def test_a_slow_head_gets_408_from_its_first_byte_on(running: Running) -> None:
     client = running.client()
     began = time.monotonic()
@@ -91,6 +92,7 @@ def test_a_slow_head_gets_408_from_its_first_byte_on(running: Running) -> None:
     assert client.is_closed
 
 
+@pytest.mark.timed
 def test_a_connection_that_says_nothing_is_closed(running: Running) -> None:
     silent, blank = running.client(), running.client()
     began = time.monotonic()
@@ -104,6 +106,7 @@ def test_a_connection_that_says_nothing_is_closed(running: Running) -> None:
     assert -0.02 < time.monotonic() - began - LIMITS.idle_s < 2  # a loop counts in milliseconds of its own
 
 
+@pytest.mark.timed
 def test_an_idle_connection_is_kept_and_then_closed(running: Running) -> None:
     client = running.client()
     for _ in range(3):
