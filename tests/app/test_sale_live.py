@@ -341,7 +341,7 @@ async def test_sold_out_is_told_to_whoever_holds_a_poll_and_taken_back_by_the_op
     print(f"sold out was told to every held poll within {took_s:.2f} s of the command's start")
     assert "Everybody in line is told" in said
     assert told == ["sold_out"] * 7
-    assert took_s < 10, "long before the 25 s were over"
+    assert took_s < 20, "before the 25 s were over"
     assert still.status == 200
     assert "not sold out any more" in stock
     assert {(facts["state"], facts["stock"], facts["phase"]) for facts in after} == {("waiting", 300, None)}
