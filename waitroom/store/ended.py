@@ -1,6 +1,7 @@
 """Passes that ended before their time, because the visitor left: remembered for as long as one could still be shown."""
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 
 class Ended:
@@ -21,8 +22,5 @@ class Ended:
         known = self._until_ms
         for member in passes:
             known.setdefault(member, now_ms + self.kept_ms)
-        while known:
-            oldest = next(iter(known))
-            if known[oldest] > now_ms:
-                return
-            del known[oldest]
+        for member in list(takewhile(lambda member: known[member] <= now_ms, known)):
+            del known[member]
