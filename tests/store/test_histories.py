@@ -7,13 +7,31 @@ import pytest
 import uvloop
 
 from tests.store.histories.claims import faults
-from tests.store.histories.events import Admitted, Called, Event, Issued, Limited, Lost, Mishap, Place, Seated, Stands
+from tests.store.histories.events import (
+    Admitted,
+    Called,
+    Drawn,
+    Event,
+    Forgotten,
+    Gathered,
+    Issued,
+    Limited,
+    Lost,
+    Mishap,
+    Place,
+    PlaceTold,
+    Redeemed,
+    Restarted,
+    Seated,
+    Stands,
+)
 from tests.store.histories.play import random_history
 from tests.store.histories.story import tell
 from waitroom.core.meter import Limits
 
 COUNT = 30
 SALES, MOST_SALES = 8, 12
+OF_OTHERS = 5
 TEN = Limits(10, 10)
 ROOM_OF_TWO = Limits(10, 10, max_active=2)
 
@@ -29,6 +47,21 @@ def let_in(number: int, at_s: float, begins_s: float | None = None, *, stays_s: 
 
 def everybody_called(at_s: float = 0.0) -> Called:
     return Called(at_s, "g", 1000)
+
+
+def told(number: int, place: int) -> PlaceTold:
+    """In a draw of nine."""
+    return PlaceTold(1.0, at(number), place, 9)
+
+
+def drawn(*places: int) -> Drawn:
+    """Nobody is let in for two seconds from then on."""
+    return Drawn(1.0, "g", 3, places, 3.0)
+
+
+def redeemed(visitor: str, number: int, generation: str = "g") -> Redeemed:
+    """By one link of two uses."""
+    return Redeemed(1.0, "batch-1", 2, visitor, Place(generation, number))
 
 
 SPENT = [let_in(n, 1.0) for n in range(10)]
@@ -79,6 +112,31 @@ WRONG: dict[str, tuple[str, list[Event]]] = {
         "P4",
         [Limited(0, TEN), Issued(1, at(1), "one"), Lost(1.5, 0.0), Issued(2, at(1), "other")],
     ),
+    "a place that is another one now": ("P7", [Limited(0, TEN), told(3, 5), told(4, 6), told(3, 7)]),
+    "a place of two tickets": ("P4", [Limited(0, TEN), told(3, 5), told(4, 5)]),
+    "a ticket of the lobby behind it": ("P7", [Limited(0, TEN), told(3, 9)]),
+    "a draw that gives a place twice": ("P4", [Limited(0, TEN), drawn(0, 2, 2)]),
+    "a draw made again": ("P7", [Limited(0, TEN), drawn(0, 1, 2), drawn(0, 2, 1)]),
+    "in before everybody knew": ("P3", [Limited(0, TEN), everybody_called(), drawn(0, 1, 2), let_in(0, 2.9)]),
+    "in before anybody knew": ("P3", [Limited(0, TEN), everybody_called(), Gathered(1, "g", 3), let_in(0, 2.9)]),
+    "after the draw and in it": ("P7", [Limited(0, TEN), Gathered(1, "g", 3), Issued(2, at(2), "one")]),
+    "a run that nobody ended": ("P7", [Limited(0, TEN), Issued(1, at(1), "one"), Issued(2, Place("h", 0), "other")]),
+    "more by a link than it has uses": ("P4", [Limited(0, TEN), *(redeemed(f"v{n}", n) for n in range(3))]),
+    "another number by the same link": ("P4", [Limited(0, TEN), redeemed("v", 1), redeemed("v", 2)]),
+    "a link once more for who was admitted": (
+        "P4",
+        [Limited(0, TEN), everybody_called(), redeemed("v", 1), let_in(1, 1.5), Restarted(2), redeemed("v", 0, "h")],
+    ),
+    "one line beyond its part": (
+        "P1",
+        [Limited(0, TEN), Limited(0, Limits(5, 5), "first"), everybody_called(),
+         *(let_in(n, 1.0, line="first") for n in range(6))],
+    ),
+    "two lines beyond the room": (
+        "P1",
+        [Limited(0, TEN), everybody_called(), *(let_in(n, 1.0, line="first") for n in range(6)),
+         *(let_in(n, 1.0, line="invited") for n in range(6, 11))],
+    ),
 }  # fmt: skip
 RIGHT: dict[str, list[Event]] = {
     "the burst and then the rate": [
@@ -99,6 +157,18 @@ RIGHT: dict[str, list[Event]] = {
         Limited(0, Limits(10, 1)), Called(1, "g", 50), Stands(1.1, at(0)), let_in(1, 1.1), let_in(0, 1.2)
     ],
     "a front that Redis lost": [Limited(0, TEN), Called(1, "g", 5), Lost(2, 0.5), Called(3, "g", 4)],
+    "a draw that nobody remembers": [
+        Limited(0, TEN), told(3, 5), drawn(0, 1, 2), Forgotten(2, "g"), told(3, 7), drawn(1, 0, 2)
+    ],
+    "a run that an operator ended": [
+        Limited(0, TEN), Issued(1, at(1), "one"), Restarted(2), Issued(2, Place("h", 0), "other")
+    ],
+    "a link that presses on": [
+        Limited(0, TEN), redeemed("v", 1), redeemed("w", 2), redeemed("v", 1), Restarted(2), redeemed("v", 0, "h")
+    ],
+    "uses that Redis lost": [
+        Limited(0, TEN), redeemed("v", 1), redeemed("w", 2), Lost(2, 0.5), redeemed("x", 9)
+    ],
 }  # fmt: skip
 
 
@@ -143,6 +213,17 @@ def test_random_histories_of_sales_keep_the_promises_and_their_hours(one_redis_u
 
     async def broken() -> list[str]:
         outcomes = [await random_history(one_redis_url, seed, "sale") for seed in range(SALES)]
+        return [tell(outcome.history, fault) for outcome in outcomes for fault in outcome.faults()[:1]]
+
+    assert not (found := uvloop.run(broken())), "\n\n".join(found)
+
+
+@pytest.mark.parametrize("kind", ["draw", "invited"])
+def test_random_histories_of_a_draw_and_of_two_lines_keep_the_promises(one_redis_url: str, kind: str) -> None:
+    """P1, P2, P3, P4, P7: places are drawn once and kept; two lines share the rate and the seats of one room."""
+
+    async def broken() -> list[str]:
+        outcomes = [await random_history(one_redis_url, seed, kind) for seed in range(OF_OTHERS)]
         return [tell(outcome.history, fault) for outcome in outcomes for fault in outcome.faults()[:1]]
 
     assert not (found := uvloop.run(broken())), "\n\n".join(found)

@@ -7,7 +7,7 @@ the place of whoever asks, and the draw as a worker has it.
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.store.histories.events import Drawn, Forgotten, Place, PlaceTold
+from tests.store.histories.events import Drawn, Forgotten, Gathered, Mishap, Place, PlaceTold
 from tests.store.histories.mishaps import MISHAPS, arrive, empty, fail_over, reset
 from tests.store.histories.sale import SALE_MISHAPS, SaleWorld, plan
 from tests.store.histories.worker import Person, Worker
@@ -21,8 +21,10 @@ from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
 from waitroom.store.sale import change_sale
 
 SOURCE = "the lottery of that evening"
-NOTE = "7 12 31"
-LEAD_MS = 1000
+NOTE, OTHER = "7 12 31", "1 2 3"
+
+SOON_S = 1.5
+"""Two seconds after an adoption the sale goes on without whoever was not heard."""
 
 Key = tuple[str, str, str, int | None, tuple[tuple[int, int], ...]]
 
@@ -40,6 +42,8 @@ class DrawWorld(SaleWorld):
 
     slips: tuple[float, ...] = (0.5, 5)
     drawn: dict[str, Key] = field(default_factory=dict)
+    gathered: set[str] = field(default_factory=set)
+    losses_s: list[float] = field(default_factory=list)
     known_to: dict[str, Key] = field(default_factory=dict)
     told_by: set[tuple[str, Place, int]] = field(default_factory=set)
 
@@ -50,7 +54,10 @@ class DrawWorld(SaleWorld):
         now_ms = round(self.room.clock.now_ms)
         opens_ms = now_ms + round(1000 * self.dice.uniform(3, 8))
         closes_ms = self.dice.choice([0, 0, opens_ms + 4000])
-        schedule = Schedule(opens_ms, now_ms, closes_ms, self.dice.choice(["drain", "stop"]), LEAD_MS)
+        lead_ms = self.dice.choice([1000, 2500])
+        schedule = Schedule(opens_ms, now_ms, closes_ms, self.dice.choice(["drain", "stop"]), lead_ms)
+        draw_s, opens_s = self.true_s(schedule.draw_ms), self.true_s(opens_ms)
+        self.losses_s = [self.dice.uniform(draw_s - 1, opens_s + 1) for _ in range(self.dice.choice([0, 1, 1, 2]))]
         await change_sale(self.room.room, write_new_sale(schedule), by="test")
 
     # What is told.
@@ -59,6 +66,9 @@ class DrawWorld(SaleWorld):
         assert worker.snapshot is not None
         snapshot, state = worker.snapshot, worker.snapshot.state
         key = key_of(state.draw)
+        if state.sale.latched == "drawn" and state.sale.lobby_size and state.generation not in self.gathered:
+            self.gathered.add(state.generation)
+            self.note(Gathered(self.now_s, state.generation, state.sale.lobby_size))
         if key is None or state.draw is None or self.known_to.get(worker.name) == key:
             return
         self.known_to[worker.name] = key
@@ -71,7 +81,7 @@ class DrawWorld(SaleWorld):
                 state.generation,
                 lobby.numbers,
                 tuple(snapshot.place_of(number) for number in people),
-                self.true_s(state.learned_ms) if waits else 0.0,
+                self.true_s(state.learned_ms) if waits and lobby.numbers else 0.0,
             )
         )
 
@@ -88,17 +98,20 @@ class DrawWorld(SaleWorld):
     async def step(self) -> None:
         if self.is_calm:
             await self.mend()
+        elif due := [at_s for at_s in self.losses_s if at_s <= self.now_s]:
+            self.losses_s.remove(due[0])
+            await fail_over(self)
+        elif self.draw_source and self.dice.random() < 0.2:
+            self.note(Mishap(self.now_s, f"note entered {await note_entered(self)}"))
         await self.look_for_the_forgotten()
         await super().step()
 
     async def look_for_the_forgotten(self) -> None:
-        """A draw that Redis lost, and every worker that knew it died before it told: it is made anew."""
+        """A draw that Redis lost, and every worker that knew it died, or sleeps too long to tell: it is made anew."""
         fields = await self.fields(self.lines[0])
         kept = key_of(read_state(fields).draw) if fields else None
-        remembered = {kept}
-        for worker in self.workers:
-            snapshots = [worker.snapshot, *worker.memory.untold]
-            remembered |= {key_of(snapshot.state.draw) for snapshot in snapshots if snapshot is not None}
+        awake = [w for w in self.workers if w.stalled_until_s - self.now_s < SOON_S]
+        remembered = {kept, *(self.known_to.get(worker.name) for worker in awake)}
         for generation, key in list(self.drawn.items()):
             if key not in remembered:
                 del self.drawn[generation]
@@ -141,7 +154,9 @@ async def enter_the_note(world: DrawWorld, text: str) -> str:
 
 
 async def note_entered(world: DrawWorld) -> str:
-    return await enter_the_note(world, world.dice.choice([NOTE, NOTE, "1 2 3"]))
+    """Sometimes by two operators, who do not agree."""
+    said = await enter_the_note(world, world.dice.choice([NOTE, NOTE, OTHER]))
+    return said if world.dice.random() < 0.5 else await enter_the_note(world, OTHER)
 
 
 async def put_off(world: DrawWorld) -> str:
@@ -155,6 +170,5 @@ DRAW_MISHAPS: Final[Mishaps] = {
     fail_over: 3,
     empty: 1.5,
     reset: 0.7,
-    note_entered: 4,
     put_off: 1,
 }

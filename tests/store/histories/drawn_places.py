@@ -8,7 +8,18 @@ P7   a run of the line ends by an operator alone
 
 from collections.abc import Iterator
 
-from tests.store.histories.events import Admitted, Drawn, Forgotten, History, Issued, Lost, Place, PlaceTold, Restarted
+from tests.store.histories.events import (
+    Admitted,
+    Drawn,
+    Forgotten,
+    Gathered,
+    History,
+    Issued,
+    Lost,
+    Place,
+    PlaceTold,
+    Restarted,
+)
 from tests.store.histories.story import Fault
 
 
@@ -36,16 +47,24 @@ def broken_places(history: History) -> Iterator[Fault]:
 def broken_draws(history: History) -> Iterator[Fault]:
     """The draw as workers had it."""
     drawn: dict[str, tuple[Drawn, int]] = {}
+    gathered: dict[str, tuple[int, int]] = {}
     for index, event in enumerate(history):
         match event:
             case Forgotten():
                 drawn.pop(event.generation, None)
+                gathered.pop(event.generation, None)
+            case Gathered():
+                gathered.setdefault(event.generation, (event.numbers, index))
             case Drawn():
                 if sorted(event.places) != list(range(len(event.places))):
                     yield Fault("P4", index, "places are missing, or given twice")
                 before, at = drawn.setdefault(event.generation, (event, index))
                 if (before.numbers, before.places) != (event.numbers, event.places):
                     yield Fault("P7", index, f"drawn again, of {event.numbers} instead of {before.numbers}", (at,))
+            case Admitted(counts=True) if event.place.generation in gathered and event.place.generation not in drawn:
+                yield Fault("P3", index, "let in before anybody knew a place", gathered[event.place.generation][1:])
+            case Issued(place=place) if place.generation in gathered and place.number < gathered[place.generation][0]:
+                yield Fault("P7", index, f"{place} came after the draw, and is in it", gathered[place.generation][1:])
             case Admitted(counts=True) if event.place.generation in drawn:
                 known, at = drawn[event.place.generation]
                 if event.at_s < known.learned_s:

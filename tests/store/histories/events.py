@@ -100,6 +100,17 @@ class Restarted(NamedTuple):
         return "an operator starts the line again"
 
 
+class Gathered(NamedTuple):
+    """A worker knows that it is fixed who takes part in the draw of this generation: so many numbers."""
+
+    at_s: float
+    generation: str
+    numbers: int
+
+    def __str__(self) -> str:
+        return f"who is in the draw of {self.generation[:4]} is fixed"
+
+
 class Drawn(NamedTuple):
     """A worker knows the draw: `places` of all people in the order of their numbers. Nobody is let in before
     `learned_s`.
@@ -171,5 +182,5 @@ class Mishap(NamedTuple):
 
 
 InLine = Limited | Issued | Called | Stands | Admitted | Seated
-Event = InLine | Mishap | Lost | Restarted | Drawn | PlaceTold | Redeemed | Forgotten
+Event = InLine | Mishap | Lost | Restarted | Gathered | Drawn | PlaceTold | Redeemed | Forgotten
 History = Sequence[Event]

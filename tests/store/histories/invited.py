@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.store.histories.events import Event, Issued, Place, Redeemed
-from tests.store.histories.mishaps import MISHAPS, reset
+from tests.store.histories.mishaps import MISHAPS, reset, set_limits
 from tests.store.histories.worker import FIRST_LIMITS, Call, Person, Worker
 from tests.store.histories.world import MOST_PEOPLE, Line, Mishaps, World
 from tests.store.room_support import START_S
@@ -128,8 +128,12 @@ class InvitedWorld(World):
     async def change_limits(self, limits: Limits) -> None:
         fields = await self.fields(self.lines[0])
         split = read_split(fields, read_limits(fields)) if fields else None
-        is_another = split is None or self.dice.random() < 0.4
-        await self.put_whole_in_force(limits, self.dice.choice(PARTS) if is_another or split is None else split.part)
+        if split is None or self.dice.random() < 0.4:
+            await self.put_whole_in_force(limits, self.dice.choice(PARTS))
+        elif self.dice.random() < 0.5:
+            await self.put_whole_in_force(split.whole, self.dice.choice(PARTS))
+        else:
+            await self.put_whole_in_force(limits, split.part)
 
     async def restart_line(self) -> None:
         await super().restart_line()
@@ -141,24 +145,27 @@ class InvitedWorld(World):
 
 
 async def press_links(world: InvitedWorld) -> None:
-    """New browsers, and some that pressed before; often several with one link."""
+    """New browsers, often several with one link; and some of those that pressed before, whatever became of them."""
     dice = world.dice
     serial = dice.randrange(LINKS)
-    invite = Invite("batch", serial, 1 + serial % 4, False, EXPIRES_MS)
     for _ in range(dice.choice([1, 2, 4, 8])):
         if dice.random() < 0.5:
             serial = dice.randrange(LINKS)
-            invite = Invite("batch", serial, 1 + serial % 4, False, EXPIRES_MS)
-        pressed = [visitor for visitor, (its, _) in world.holders.items() if its == invite]
-        visitor = dice.choice(pressed) if pressed and dice.random() < 0.4 else dice.randbytes(16).hex()
-        if visitor not in pressed and len(world.people) >= MOST_PEOPLE:
-            continue
-        world.holders.setdefault(visitor, (invite, None))
-        for _ in range(dice.choice([1, 1, 2])):
-            guest = world.any_worker().beside
-            assert isinstance(guest, Guest)
-            if guest.snapshot is not None and not world.is_away:
-                await guest.redeem(invite, visitor)
+        if len(world.people) < MOST_PEOPLE:
+            await press(world, Invite("batch", serial, 1 + serial % 4, False, EXPIRES_MS), dice.randbytes(16).hex())
+    for visitor, (invite, _) in list(world.holders.items()):
+        if dice.random() < 0.15:
+            await press(world, invite, visitor)
 
 
-INVITED_MISHAPS: Final[Mishaps] = {**MISHAPS, press_links: 12, reset: 0.6}
+async def press(world: InvitedWorld, invite: Invite, visitor: str) -> None:
+    """Once, or twice in a row."""
+    world.holders.setdefault(visitor, (invite, None))
+    for _ in range(world.dice.choice([1, 1, 2])):
+        guest = world.any_worker().beside
+        assert isinstance(guest, Guest)
+        if guest.snapshot is not None and not world.is_away:
+            await guest.redeem(invite, visitor)
+
+
+INVITED_MISHAPS: Final[Mishaps] = {**MISHAPS, press_links: 14, set_limits: 5, reset: 2}
