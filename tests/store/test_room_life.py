@@ -487,6 +487,25 @@ async def test_a_seat_that_somebody_still_holds_expires_too(redis_url: str, agai
         assert await room.redis.pttl(room.room.keys.active) > 0
 
 
+async def test_who_claims_again_at_a_redis_that_forgot_it_has_claimed(redis_url: str) -> None:
+    """Cause: only an admission set the bit. Effect: whoever leads the line went on waiting for somebody who was inside,
+    and an invite, whose turn nobody seemed to have taken, was good again.
+    """
+    async with room_in(redis_url, QUICK) as room:
+        await room.enter(1)
+        await room.move_front(1)
+        (claim,) = await room.claim(0)
+        assert claim.admit_ms is not None
+        await room.redis.delete(*room.room.keys.claims(room.generation, 0))
+
+        (again,) = await room.claim(0)
+
+        _, (look,) = await room.room.look(
+            room.generation, "w", [0], epochs_seen(room.clock.now_ms, 90_000), door_from=0
+        )
+        assert (again.outcome, look.claimed) == ("again", b"\x01")
+
+
 async def test_beats_are_kept_no_longer_than_they_count(redis_url: str) -> None:
     """Cause: one TTL for the longest away_after. Effect: at a million waiting 33 bytes each instead of one."""
     async with room_in(redis_url, QUICK) as room:

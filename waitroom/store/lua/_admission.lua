@@ -22,9 +22,12 @@ local function stand_at_door(door, asked, member)
   redis.call('PEXPIRE', asked, 60000)
 end
 
--- Claims of a chunk that nobody claimed in before: they run out also if the room is reset before release.lua, which
--- says how long they are kept, hears of them.
-local function keep_claims(claims, claimed)
+-- Note who claimed a place, and when. Claims of a chunk that nobody claimed in before run out also if the room is reset
+-- before release.lua, which says how long they are kept, hears of them.
+local function note_claim(claims, claimed, place, text)
+  redis.call('HSET', claims, whole(place), text)
+  -- SETBIT counts from the highest bit of a byte; the bits are read as little-endian numbers.
+  redis.call('SETBIT', claimed, place % 65536 + 7 - 2 * (place % 8), 1)
   if redis.call('HLEN', claims) > 1 then return end
   redis.call('PEXPIRE', claims, CLAIMS_KEPT)
   redis.call('PEXPIRE', claimed, CLAIMS_KEPT)
@@ -36,11 +39,7 @@ local function admit(r, place, visitor, seat_ms, active, claims, claimed)
   if not r.unlimited then r.next_at = math.max(r.next_at, at) + r.spacing end
   -- With a limit reservations follow each other; an earlier one that stands later is of a clock that went back.
   r.last, r.admitted = r.unlimited and math.max(r.last, at) or at, r.admitted + 1
-  local member = whole(place)
-  redis.call('HSET', claims, member, micros(at) .. ' ' .. visitor .. ' ' .. whole(now_ms))
-  -- SETBIT counts from the highest bit of a byte; the bits are read as little-endian numbers.
-  redis.call('SETBIT', claimed, place % 65536 + 7 - 2 * (place % 8), 1)
-  keep_claims(claims, claimed)
-  keep_seat(active, r.generation .. ':' .. member, whole(r.created * 1000 + math.ceil(at / 1000) + seat_ms))
+  note_claim(claims, claimed, place, micros(at) .. ' ' .. visitor .. ' ' .. whole(now_ms))
+  keep_seat(active, r.generation .. ':' .. whole(place), whole(r.created * 1000 + math.ceil(at / 1000) + seat_ms))
   return at
 end

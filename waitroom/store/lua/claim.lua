@@ -37,8 +37,7 @@ for i = 4, #ARGV, 3 do
       seats = seats - 1 -- a seat that Redis forgot
       keep_seat(active, seat, whole(now_ms + seat_ms))
     end
-    redis.call('HSET', KEYS[key], member, table.concat({at, visitor, granted, times}, ' '))
-    keep_claims(KEYS[key], KEYS[key + 1])
+    note_claim(KEYS[key], KEYS[key + 1], place, table.concat({at, visitor, granted, times}, ' '))
     say('again', at)
   elseif place >= r.front or not admits(r) then
     say('waiting', '')
