@@ -140,9 +140,8 @@ class Parent:
         module = "waitroom.serve.admin" if is_admin else "waitroom.serve.worker"
         command = [sys.executable, "-P", "-m", module, *map(str, numbers)]
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
         with theirs:
-            child = start_child(command, env={**environment, "PYTHONPATH": path}, pass_fds=numbers)
+            child = start_child(command, env={"PYTHONPATH": path}, pass_fds=numbers)
         # Each is told the secrets that it needs, and no others.
         if is_admin:
             send_task(ours, AdminTask(self.settings.throughout(secret=())))

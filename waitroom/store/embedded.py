@@ -65,7 +65,6 @@ class EmbeddedRedis:
         with output.open("wb") as stream:
             self._child = start_child(
                 command_line(self.server, self.data_dir, self.socket),
-                env={name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")},
                 output=stream,
                 pass_fds=(self._lock,),
                 use_pipe=self._use_pipe,

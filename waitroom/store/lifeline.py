@@ -59,21 +59,23 @@ class Child:
 def start_child(
     command: Sequence[str],
     *,
-    env: Mapping[str, str],
+    env: Mapping[str, str] | None = None,
     output: IO[bytes] | int | None = None,
     pass_fds: Sequence[int] = (),
     use_pipe: bool = sys.platform != "linux",
 ) -> Child:
     """Start `command` in a session of its own, so that a Ctrl-C at the terminal reaches only the parent.
 
+    It gets our environment, but for the settings in it, and `env`: what is set for one process reaches no other.
     `output` takes both of its streams; None shares the parent's.
     """
     theirs, ours = os.pipe() if use_pipe else (None, None)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
     program = [sys.executable, "-I", "-S", __file__, str(os.getpid()), "-" if theirs is None else str(theirs)]
     try:
         process = subprocess.Popen(  # noqa: S603 - the command is this program's own
             [*program, *command],
-            env=dict(env),
+            env={**inherited, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,
