@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from waitroom.core.parse import parse_rate
-from waitroom.core.sentences import people
 from waitroom.demo.options import DemoOptions
+from waitroom.demo.programme import this_moment
 from waitroom.demo.sale import DemoSale
 from waitroom.demo.storefront import ORDER_ROUTE
 from waitroom.store.lifeline import Child, start_child
@@ -39,15 +40,17 @@ class DemoFailed(Exception):
 
 
 class Stage:
-    """The parts and the folder. Leaving it stops the parts and removes a folder that was only for this time."""
+    """The parts and the folder; `figures` are the crowd's newest. Leaving it stops the parts and removes a folder that
+    was only for this time.
+    """
 
     def __init__(self, options: DemoOptions) -> None:
         self.options = options
         self.people = how_many(options)
         self.sale: DemoSale | None = None
         self.shop_url = self.gateway_url = ""
+        self.figures: dict[str, int] = {}
         self._parts: dict[str, Child] = {}
-        self._figures: dict[str, int] = {}
         self._partial = b""
         self._reader = -1
 
@@ -58,7 +61,7 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with uninterrupted():
+        with ending_signals(signal.SIG_IGN):  # a second Ctrl-C must not leave half of it undone
             for part in reversed(self._parts.values()):
                 part.stop(8.0)
             if self._reader >= 0:
@@ -91,58 +94,6 @@ class Stage:
         if self.people and self.sale is None:
             self._start_crowd()
 
-    def programme(self) -> Iterator[str]:
-        yield ""
-        yield f"  Open   {self.gateway_url or self.shop_url}/"
-        yield ""
-        if self.options.storefront_only:
-            yield f"  The shop without a gateway, and {self.people} people in it at once."
-            yield "  When they are too many it slows down, and then it fails."
-            yield "  Run the demo without --storefront-only to see the same shop behind the line."
-        else:
-            if self.sale is None:
-                yield f"  {self.people} people wait before you; {self.options.rate} are let in."
-            else:
-                yield from self._sale_programme()
-            yield ""
-            yield "  Try   close the tab and open the address again: your place is kept"
-            yield "        a private window: a second visitor, further back"
-            yield f"        the shop's own address, {self.shop_url}/, which has no line before it"
-            yield "        order something, then see what became of it, also while the shop is down:"
-            yield f"        {self.gateway_url}/-/waitroom/orders"
-            yield "  In another shell"
-            yield f"        export WAITROOM_DATA_DIR={self.folder}"
-            yield "        waitroom status --watch"
-            yield "        waitroom orders"
-            yield "        waitroom set rate=120/min"
-            yield '        waitroom hold "A short break" ; waitroom resume'
-        yield ""
-        yield "  Below: the crowd now, its orders and failed pages, and how busy the shop is and how long a page takes."
-        yield "  Ctrl-C ends everything."
-        yield ""
-
-    def looking_back(self) -> Iterator[str]:
-        """What the crowd did, once it is over."""
-        figures = self._figures
-        if not figures:
-            return
-        if self.options.storefront_only:
-            yield f"  {figures['came']} people came to the shop by itself and placed {figures['orders']} orders."
-        else:
-            yield f"  {figures['came']} people came, {figures['let_in']} were let in, {figures['left']} left the line."
-            yield f"  They placed {figures['orders']} orders; the gateway knew of {figures['confirmed']} when asked."
-        failed = {0: "No page failed", 1: "1 page failed"}.get(figures["errors"], f"{figures['errors']:,} pages failed")
-        yield f"  {failed}, and {people(figures['gave_up'])} gave up."
-
-    def _sale_programme(self) -> Iterator[str]:
-        yield f"  A sale opens in {self.options.sale_in}: a countdown, then a lobby with {self.people} people,"
-        yield f"  a draw of the places, and {self.options.rate} are let in."
-        yield "  Open the address now: in the lobby it makes no difference who came first."
-        yield ""
-        yield "  After the draw   your page has checked its place; anybody can:"
-        yield f"        curl -s {self.gateway_url}/-/waitroom/draw > draw.json"
-        yield "        waitroom verify-draw draw.json --number 0"
-
     def play(self, live: Callable[[str], None]) -> None:
         """Show what happens until the time is over. Raises DemoFailed when a part ends by itself."""
         until = None if self.options.seconds is None else time.monotonic() + self.options.seconds
@@ -152,31 +103,9 @@ class Stage:
             if self.sale is not None and self.people and self._reader < 0 and time.time() >= self.sale.lobby_s:
                 self._start_crowd()
             self._read_figures()
-            live(self._line())
+            live(this_moment(self, ask(self.shop_url, "/load")))
             left_s = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
             time.sleep(max(0.0, left_s))
-
-    def _line(self) -> str:
-        figures = self._figures
-        parts = [] if self.sale is None else [self.sale.next_event(time.time())]
-        if figures and not self.options.storefront_only:
-            parts.append(f"waiting {figures['waiting']}")
-            parts.append(f"let in {figures['let_in_per_min']}/min")
-        if figures:
-            unsure = f", {figures['unsure']} unsure" if figures["unsure"] else ""
-            parts += [
-                f"inside {figures['inside']}",
-                f"orders {figures['orders']}{unsure}",
-                f"errors {figures['errors']}",
-            ]
-        load = ask(self.shop_url, "/load")
-        if load is None:
-            parts.append("shop: no answer")
-        else:
-            parts.append(f"shop {load['busy']}/{load['workers']} busy, {load['page_ms']} ms")
-            if load["refused"]:
-                parts.append(f"{load['refused']} refused")
-        return " · ".join(parts)
 
     def _settings(self, port: int) -> dict[str, str]:
         return {
@@ -198,7 +127,7 @@ class Stage:
     ) -> None:
         with self._log(name).open("wb") as output:
             self._parts[name] = start_child(
-                [sys.executable, *arguments], env=environment() | (settings or {}), output=output, pass_fds=pass_fds
+                [sys.executable, *arguments], env=settings, output=output, pass_fds=pass_fds
             )
 
     def _start_crowd(self) -> None:
@@ -207,7 +136,7 @@ class Stage:
         where = "shop" if self.options.storefront_only else "line"
         arguments = ["-m", "waitroom.demo.crowd", self.gateway_url or self.shop_url, str(self.people), where]
         try:
-            self._parts["crowd"] = start_child([sys.executable, *arguments], env=environment(), output=writer)
+            self._parts["crowd"] = start_child([sys.executable, *arguments], output=writer)
         finally:
             os.close(writer)
 
@@ -222,7 +151,7 @@ class Stage:
         *whole, self._partial = self._partial.split(b"\n")
         for line in whole:
             if line.startswith(b"{"):
-                self._figures = json.loads(line)
+                self.figures = json.loads(line)
 
     def _wait_for(self, name: str, url: str, path: str) -> None:
         until = time.monotonic() + READY_S
@@ -260,10 +189,6 @@ def how_many(options: DemoOptions) -> int:
     return round(min(500, max(5, rate.per_s * WAIT_S)))
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("WAITROOM_")}
-
-
 @contextmanager
 def listen(port: int) -> Iterator[socket.socket]:
     """A listening socket; raises DemoFailed if the port is taken."""
@@ -298,11 +223,11 @@ def ask(url: str, path: str) -> dict[str, int] | None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ending takes a moment; a second Ctrl-C must not leave half of it undone."""
-    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+def ending_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """SIGTERM, a closed terminal and Ctrl-C go to `handler` for a while."""
+    before = {each: signal.signal(each, handler) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for each, former in before.items():
+            signal.signal(each, former)
