@@ -32,6 +32,7 @@ LONGEST_HOST: Final = 300
 MOST_FIELDS: Final = 500
 LENGTH_DIGITS: Final = 18  # llhttp takes any number of zeros before a length; not everybody does
 NOTED: Final = frozenset((b"host", b"expect", b"transfer-encoding", b"content-length"))
+HASH: Final = ord("#")  # in bytes a number is found at once
 ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 REASONS: Final = {
     400: b"This request is not valid HTTP.\n",
@@ -229,7 +230,7 @@ def is_host(value: bytes) -> bool:
 
 def path_of(target: bytes) -> bytes:
     """The path and query of a target in any form; what it means is judged from the raw target, not here."""
-    if b"#" in target:
+    if HASH in target:
         target = target.partition(b"#")[0]
     if target[:1] == b"/" or b"://" not in target:
         return target
