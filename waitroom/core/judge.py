@@ -61,6 +61,8 @@ class Holds(Enum):
     UNREADABLE = "unreadable"
     """A token signed with a key that this worker does not know (yet)."""
 
+    __hash__ = object.__hash__  # there is one of each; an Enum's own hash is a call
+
 
 @dataclass(frozen=True, slots=True)
 class Proceed:

@@ -40,6 +40,8 @@ class Kind(Enum):
     """Any other method."""
     WEBSOCKET = "websocket"
 
+    __hash__ = object.__hash__  # there is one of each; an Enum's own hash is a call
+
 
 def fields_of(headers: Sequence[Header]) -> Fields:
     """The fields of a header by name. Several of one name are one list, joined by commas (RFC 9110 §5.3); but a

@@ -43,6 +43,8 @@ class CookieKind(Enum):
     TICKET = b"ticket"
     PASS = b"pass"
 
+    __hash__ = object.__hash__  # there is one of each; an Enum's own hash is a call
+
 
 class Found(NamedTuple):
     """Values under our names as sent, unjudged; several if a name was repeated."""

@@ -57,6 +57,7 @@ class Entrance:
     def __init__(self, line: Line, desk: Desk) -> None:
         self.line = line
         self.desk = desk
+        self._is_shadow = line.settings.shadow
         self.flood = Flood()
         self.shadow = Shadow(line)
 
@@ -82,13 +83,13 @@ class Entrance:
 
     def enter(self, newcomer: Newcomer, request: Request) -> Awaitable[Entry | None]:
         """A number, perhaps an admission on the spot; None where neither could be. Raises StoreUnavailable."""
-        if self.line.settings.shadow:
+        if self._is_shadow:
             return self.shadow.enter(newcomer, request)
         return self.line.enter(newcomer)
 
     def enter_then(self, newcomer: Newcomer, request: Request, then: Then) -> Awaitable[None]:
         """`enter`, and `then` goes on with the answer."""
-        if request.exchange.in_task or self.line.settings.shadow:
+        if request.exchange.in_task or self._is_shadow:
             return self._enter_then(newcomer, request, then)
         try:
             self.line.put_newcomer(newcomer, Arrival(request.exchange, then))

@@ -51,7 +51,7 @@ from waitroom.store.replies import Newcomer
 
 DOOR_S = 5.0
 """So long a request waits at the door without a page to look at; then the page, which goes on from there."""
-PASS = Holds.PASS  # a name of the module is looked up faster than an Enum's member
+PASS, WAITING = Holds.PASS, Holds.WAITING  # names of the module are looked up faster than an Enum's members
 POLL = b"/-/waitroom/status?"
 PREFLIGHTS = 64
 POLLED, PASSED = REQUESTS["poll"], REQUESTS["pass"]
@@ -89,6 +89,10 @@ class Gate:
     ) -> None:
         settings = line.settings
         self.settings = settings
+        # What each newcomer is asked for stands here: the settings look a name up in five times as long.
+        self._is_shadow, self._cloudflare_json = settings.shadow, settings.cloudflare_json
+        self._invite_only = settings.invite_only and not settings.shadow
+        self._waiting_status = settings.waiting_status
         self.line = line
         self.desk = desk
         self.proxy = proxy
@@ -184,11 +188,11 @@ class Gate:
             failure = OriginFailure("loop", "the request has passed here before")
             return request.answer(self.passage.failed(request, failure))
         request.kind = kind = kind_of(request.scope["method"], fields)
-        if self.settings.cloudflare_json and kind is Kind.FETCH and asks_for_json(fields):
+        if self._cloudflare_json and kind is Kind.FETCH and asks_for_json(fields):
             # Theirs puts it in line as it does a document, and the app asks for the same address until it is let in.
             request.kind = kind = Kind.DOCUMENT
         decision = judge(kind, visitor.holds, ticket_in_header=visitor.by_header, phase=self.line.phase())
-        if self.settings.shadow:
+        if self._is_shadow:
             decision = shadowed(decision)
         counts[DECIDED[type(decision)]] += 1
         match decision:
@@ -251,7 +255,7 @@ class Gate:
     # Into the line
 
     def _enter(self, request: Request, visitor: Visitor, *, may_take_number: bool) -> Awaitable[None]:
-        if self.settings.invite_only and not self.settings.shadow:
+        if self._invite_only:
             return request.refuse(self.problems.invited_only(request.asked()))
         may_come_on_the_spot = self.entrance.may_come_on_the_spot(request.client)
         newcomer = Newcomer(self.desk.id_of(visitor), may_take_number, may_come_on_the_spot)
@@ -274,7 +278,7 @@ class Gate:
             ticket = self.desk.ticket(newcomer.visitor, entered.generation, entered.number, now_ms)
             return self._page(
                 request,
-                Visitor(Holds.WAITING, ticket, None, request.secure, False),
+                Visitor(WAITING, ticket, None, request.secure, False),
                 self.desk.set_ticket(ticket, secure=request.secure),
             )
         pass_ = self.entrance.provisional(newcomer.visitor, entered, request.client)
@@ -308,9 +312,9 @@ class Gate:
     # Not into the shop
 
     def _page(self, request: Request, visitor: Visitor, *more: Header) -> Awaitable[None]:
-        fields, status = request.fields, self.settings.waiting_status
+        fields, status = request.fields, self._waiting_status
         language, gzip = self.pages.languages.choose(fields.get(b"accept-language", b"")), accepts_gzip(fields)
-        in_line = None if self.settings.cloudflare_json else self.status.in_line(visitor)
+        in_line = None if self._cloudflare_json else self.status.in_line(visitor)
         if in_line is not None:
             self.refusals.count(self.line.findings, request.kind, request.exchange.target)
             head, parts = self.pages.page_in_line(in_line, request.path, language, gzip=gzip)
@@ -319,7 +323,7 @@ class Gate:
         if facts.state in ("none", "admitted"):
             return request.answer(self.problems.retry(request.asked(), server_time_ms=facts.server_time_ms))
         self.refusals.count(self.line.findings, request.kind, request.exchange.target)
-        if self.settings.cloudflare_json and asks_for_json(fields):
+        if self._cloudflare_json and asks_for_json(fields):
             return self.routes.say(request, facts, *more, status=status)
         head, parts = self.pages.page(facts, language, gzip=gzip)
         return request.answer_under(status, head, parts, retry_after(facts.next_poll_s), *more)

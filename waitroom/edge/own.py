@@ -24,7 +24,7 @@ from waitroom.edge.pages.problems import Problems
 from waitroom.edge.request import Request
 from waitroom.edge.routes import POST, READ, Routes, read_form, read_query, target_of
 from waitroom.edge.status import Status, read_poll
-from waitroom.edge.visitor import Visitor
+from waitroom.edge.visitor import NOBODY, Visitor
 from waitroom.edge.wire.exchange import Exchange
 from waitroom.store.held import HeldPolls, finish
 from waitroom.store.replies import Entry, Newcomer
@@ -156,7 +156,7 @@ class OwnRoutes:
         visitor = self.entrance.read(request)
         if visitor.pass_ is not None:
             self.line.end_pass(visitor.pass_.generation, visitor.pass_.place)
-        gone = Visitor(Holds.NOTHING, None, None, request.secure, False)
+        gone = NOBODY[request.secure]
         asked = request.asked()
         forget = self.desk.forget(visitor.pass_, int(self.line.now_ms()), secure=request.secure)
         if asked.html:

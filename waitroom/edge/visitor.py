@@ -40,11 +40,16 @@ class Visitor(NamedTuple):
     by_header: bool
 
 
+NOBODY = {secure: Visitor(Holds.NOTHING, None, None, secure, False) for secure in (False, True)}
+"""A newcomer."""
+
+
 class Desk:
     """Reads what visitors hold, and signs what they are given."""
 
     def __init__(self, settings: Settings, tokens: Tokens, cookies: Cookies, ended: Ended) -> None:
         self.settings = settings
+        self._room = settings.room
         self.tokens = tokens
         self.cookies = cookies
         self.ended = ended
@@ -59,7 +64,7 @@ class Desk:
         """
         ticket, pass_, by_header = self.carried(headers, secure=secure, now_ms=now_ms)
         if ticket is None and pass_ is None:
-            return Visitor(Holds.NOTHING, None, None, secure, by_header)
+            return NOBODY[secure]
         held = pass_ if isinstance(pass_, Pass) else None
         if held is not None and self.ended.has(held.generation, held.place):
             held = None
@@ -146,7 +151,7 @@ class Desk:
         return min(end_ms, begun_ms + self.settings.session_max) if self.settings.session_max else end_ms
 
     def ticket(self, visitor_id: str, generation: str, number: int, now_ms: int) -> Ticket:
-        return Ticket(self.settings.room, generation, number, visitor_id, now_ms)
+        return Ticket(self._room, generation, number, visitor_id, now_ms)
 
     # As header fields
 
