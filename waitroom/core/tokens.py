@@ -128,12 +128,13 @@ class Purpose:
         self._start = b"%b.%b.%b" % (mark.encode(), room.encode(), signing_id)
         layout = rb"\.".join((mark.encode(), re.escape(room.encode()), KEY_ID, *fields))
         self._token = re.compile(rb"(%b)\.%b" % (layout, SIGNATURE))
+        self._text = re.compile(rb"\.".join(fields))
 
     def sign(self, *fields: str | int) -> str:
         """Raises ValueError for fields that could not be read back."""
-        text = ".".join(map(str, fields))
-        token = self._mac.sign(b"%b.%b" % (self._start, text.encode()))
-        if len(token) > LONGEST_TOKEN or self._token.fullmatch(token) is None:
+        text = ".".join(map(str, fields)).encode()
+        token = self._mac.sign(b"%b.%b" % (self._start, text))
+        if len(token) > LONGEST_TOKEN or self._text.fullmatch(text) is None:
             raise ValueError(f"a token cannot carry {text!r}")
         return token.decode()
 

@@ -26,7 +26,7 @@ class Flood:
         now = time.monotonic()
         while self._open and (now - next(iter(self._open.values()))[0] > OPEN_S or len(self._open) > REMEMBERED):
             self.came_back(*next(iter(self._open)))
-        return self._by_address[network_of(ip)] < MOST_OPEN * workers
+        return self._by_address.get(network_of(ip), 0) < MOST_OPEN * workers
 
     def came_on_the_spot(self, ip: str, generation: str, place: int) -> None:
         address = network_of(ip)

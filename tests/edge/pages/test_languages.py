@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -223,6 +224,7 @@ def test_numbers_are_written_as_the_language_has_it(tag: str) -> None:
         grouped = number >= ungrouped_below
         expected = format_decimal(number, "#,##0.#" if grouped else "0.#", locale=locale, numbering_system="default")
         assert words.number(number) == expected
+        assert escape(expected) == expected  # so that a page can take it as it is
 
 
 def test_the_operators_words_may_run_in_any_direction() -> None:

@@ -298,7 +298,7 @@ class Spoken:
         self.unknown = _text(words.wait(None, None))
         self.changes = {change: _text(str(words.script[f"change_{change}"])) for change in CHANGES} | {None: b""}
         self.clock = lru_cache(maxsize=8)(lambda time_s: _text(words.clock(time_s)))
-        self.number = lru_cache(maxsize=4096)(lambda value: _text(words.number(value)))
+        self.number = lru_cache(maxsize=4096)(lambda value: words.number(value).encode())  # no escape: digits
         self.scarce = _text(words.scarce)
         self.stock = lru_cache(maxsize=64)(lambda count: _text(words.stock(count)))
         self.rate = lru_cache(maxsize=64)(lambda rate: _text(words.number(None) if rate is None else words.rate(rate)))
