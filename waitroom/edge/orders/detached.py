@@ -88,6 +88,8 @@ class Detached:
     def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         raise RuntimeError("a detached exchange is answered by messages")
 
+    answer_sized = answer
+
     def attempt(self, step: Callable[[], Awaitable[None]]) -> None:
         raise RuntimeError("a detached exchange is within a task")
 

@@ -19,7 +19,7 @@ from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
 from waitroom.edge.shop.answer import Answer
 from waitroom.edge.shop.connection import Connection, Seen
-from waitroom.edge.shop.framing import ClientSide, Phase
+from waitroom.edge.shop.framing import ClientSide, Framing, Phase
 from waitroom.edge.shop.headers import Body, HeaderTable, RequestHead, ToClient
 from waitroom.edge.shop.origin import OriginPool
 from waitroom.edge.shop.tunnel import Tunnels, Upgradable, protocols_agreed, protocols_asked
@@ -41,6 +41,7 @@ class Exchange(ClientSide, Upgradable, Protocol):
     @property
     def can_answer(self) -> bool: ...
     def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None: ...
+    def answer_sized(self, status: int, headers: Sequence[Header], body: bytes) -> None: ...
     def attempt(self, step: Callable[[], Awaitable[None]]) -> None: ...
 
 
@@ -59,7 +60,7 @@ class Outcome(NamedTuple):
 log = structlog.get_logger()
 
 GONE = Outcome(0, False, True)
-NO_BODY = Body.NONE
+NO_BODY, LENGTH = Body.NONE, Framing.LENGTH  # a name of the module is looked up faster than an Enum's member
 
 
 class Proxy:
@@ -199,7 +200,8 @@ class Errand:
             return self._finish(self)
         try:
             headers, commands = self._translate(answer)
-            exchange.answer(answer.status, headers, answer.take())
+            send = exchange.answer_sized if answer.framing is LENGTH else exchange.answer
+            send(answer.status, headers, answer.take())
         finally:
             connection.leave(answer)
         self.outcome = Outcome(answer.status, True, False, commands)

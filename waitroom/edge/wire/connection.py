@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 from waitroom.core.figures import ANSWERS_AT
 from waitroom.edge.wire.crowding import make_room
 from waitroom.edge.wire.cycle import HIGH_WATER_BYTES, Cycle
-from waitroom.edge.wire.exchange import reset_on_close
+from waitroom.edge.wire.exchange import Exchange, reset_on_close
 from waitroom.edge.wire.heads import HeadReader, Refused, refusal
 
 log = structlog.get_logger()
@@ -251,7 +251,7 @@ class EdgeProtocol(HeadReader):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def answered(self, cycle: Cycle) -> None:
+    def answered(self, cycle: Exchange) -> None:
         """`cycle` has its whole answer: go on to what stands behind it, or close."""
         self.server_state.total_requests += 1
         self.running = None

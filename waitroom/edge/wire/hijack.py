@@ -13,7 +13,7 @@ def can_hijack(connection: "EdgeProtocol", exchange: "Exchange") -> bool:
     running = connection.running
     return (
         running is not None
-        and running.exchange is exchange
+        and running is exchange
         and exchange.upgrade
         and not running.response_started
         and not connection.discarding
