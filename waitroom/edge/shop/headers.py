@@ -37,6 +37,7 @@ import time
 from collections.abc import Callable, Sequence, Set
 from enum import Enum, auto
 from hashlib import blake2s
+from operator import itemgetter
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
@@ -47,6 +48,7 @@ from waitroom.edge.clients import Client
 from waitroom.edge.cookies import cache_rules, is_our_set_cookie, strip
 
 PLAIN = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else ord("-") for byte in range(256))
+NAME: Callable[[Header], bytes] = itemgetter(0)
 MEMO_LIMIT = 2048  # names seen; whoever invents more only makes them slower
 MEMO_NAME_BYTES = 64
 
@@ -99,6 +101,11 @@ ToClient = Sequence[Header] | Callable[[int, Sequence[Header], Sequence[Header]]
 PASS = Act.PASS  # a name of the module is looked up faster than an Enum's member, once a field
 
 
+def lines_of(fields: Sequence[Header]) -> bytes:
+    """Fields, at least one, as they are sent."""
+    return b"%b\r\n" % b"\r\n".join(map(b": ".join, fields))
+
+
 def plain(name: bytes) -> bytes:
     """A name as CGI would see it: to some servers whatever is no letter or digit is the same as `-`, to most `_` is."""
     return name.translate(PLAIN)
@@ -148,8 +155,7 @@ class HeaderTable:
         self._secret = settings.shop_secret[0].get_secret_value().encode() if settings.shop_secret else b""
         self._host = settings.origin_host.encode() if settings.origin_host else b""
         self._origin_host = str(settings.origin).partition("://")[2].encode() or b"localhost"  # for HTTP/1.0
-        self._via = {version: b"\r\nvia: %b %b\r\n" % (version.encode(), self.own_id) for version in ("1.0", "1.1")}
-        self._answer_via = {version: (b"via", b"%b %b" % (version.encode(), self.own_id)) for version in ("1.0", "1.1")}
+        self._via = {version: (b"via", b"%b %b" % (version.encode(), self.own_id)) for version in ("1.0", "1.1")}
         self._drops_rewrites = settings.named or bool(settings.rooms)
         self._request_acts: dict[bytes, Act] = {b"host": Act.HOST} if self._host else {}
         self._answer_acts: dict[bytes, Act] = {}
@@ -179,15 +185,15 @@ class HeaderTable:
         named: frozenset[bytes] | None = None
         body = Body.NONE
         expects = False
-        if not target.startswith(b"/"):
-            target = origin_form(target)
-        parts = [method.encode(), b" ", target, b" HTTP/1.1"]
-        for name, value in headers:
-            act = known.get(name) or self._learn(known, name, self._classify_request(name))
-            if drop and plain(name) in drop:
+        passed: list[Header] = []
+        for act, field in zip(map(known.get, map(NAME, headers)), headers, strict=True):
+            if act is PASS and not drop:
+                passed.append(field)
                 continue
-            if act is PASS:
-                parts += (b"\r\n", name, b": ", value)
+            name, value = field
+            if act is None:
+                act = self._learn(known, name, self._classify_request(name))
+            if drop and plain(name) in drop:
                 continue
             if act is Act.COOKIE:
                 others = strip(value)
@@ -216,20 +222,21 @@ class HeaderTable:
             elif act is Act.VIA:
                 if self.own_id in value:
                     raise OriginFailure("loop")
-            elif act is Act.DROP or not client.trusted:
+            elif act is Act.DROP or (act is Act.FROM_TRUSTED and not client.trusted):
                 continue
-            parts += (b"\r\n", name, b": ", value)
+            passed.append((name, value))
         if http_version == "1.0" and not any(name == b"host" for name, _ in headers):
-            parts += (b"\r\nhost: ", self._host or client.host or self._origin_host)
-        parts += (self._via[http_version], client.fields)
-        for name, value in to_origin:
-            parts += (name, b": ", value, b"\r\n")
+            passed.append((b"host", self._host or client.host or self._origin_host))
+        passed.append(self._via[http_version])
+        told = lines_of(to_origin) if to_origin else b""
         if self._secret:
-            parts += (HEADER, b": ", self.signature(method, target, headers, client, to_origin), b"\r\n")
-        parts.append(b"\r\n")
-        return RequestHead(b"".join(parts), body, expects and http_version == "1.1")
+            told += lines_of(((HEADER, self.signature(method, target, headers, client, to_origin)),))
+        if not target.startswith(b"/"):
+            target = origin_form(target)
+        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), target, lines_of(passed), client.fields, told)
+        return RequestHead(head, body, expects and http_version == "1.1")
 
-    def answer(
+    def answer(  # noqa: C901 - as for requests
         self,
         status: int,
         http_version: str,
@@ -244,17 +251,21 @@ class HeaderTable:
         named: frozenset[bytes] | None = None
         passed: list[Header] = []
         commands: tuple[Header, ...] = ()
-        for field in headers:
-            name = field[0]
-            act = known.get(name) or self._learn(known, name, classify_answer(name))
+        for act, field in zip(map(known.get, map(NAME, headers)), headers, strict=True):
+            if act is PASS and not drop:
+                passed.append(field)
+                continue
+            name, value = field
+            if act is None:
+                act = self._learn(known, name, classify_answer(name))
             if act is PASS:
-                if not drop or plain(name) not in drop:
+                if plain(name) not in drop:
                     passed.append(field)
             elif act is Act.LENGTH:
                 if status not in (101, 204, 304):
                     passed.append(field)
             elif act is Act.COOKIE:
-                if not is_our_set_cookie(field[1]):
+                if not is_our_set_cookie(value):
                     passed.append(field)
             elif act is Act.CONNECTION:
                 named = names_in_all(headers) if named is None else named
@@ -262,7 +273,7 @@ class HeaderTable:
                     return self.answer(status, http_version, headers, to_client, drop | named)
             elif act is Act.COMMAND:
                 commands += (field,)
-        passed.append(self._answer_via[http_version])
+        passed.append(self._via[http_version])
         added = to_client(status, headers, commands) if callable(to_client) else to_client
         if added:
             if any(name == b"set-cookie" for name, _ in added):

@@ -218,7 +218,7 @@ class Exchange:
         """`answer` to a GET, of a `status` that has a body, whose length is among the `headers`. Their names are lower
         case, and none else is about framing.
         """
-        lines = b"".join([b"%b: %b\r\n" % field for field in headers])
+        lines = b"%b\r\n" % b"\r\n".join(map(b": ".join, headers))
         refuse_splits(lines, len(headers))
         self.answer_ready(status, lines, body, sized=True)
 
