@@ -56,6 +56,7 @@ class Desk:
         self._read: tuple[OrderedDict[bytes, Carried], ...] = (OrderedDict(), OrderedDict())
         self._random = b""
         self.life_ms = settings.session_idle * 11 // 10
+        self._fresh_ms = self.life_ms - settings.session_idle // RENEW_PART
         self._remembered_ms = settings.order_keep if settings.order_routes else 86_400_000
 
     def read(self, headers: Sequence[Header], *, secure: bool, snapshot: Snapshot | None, now_ms: int) -> Visitor:
@@ -130,6 +131,8 @@ class Desk:
         that asks for it; never shortened.
         """
         needed_ms = now_ms + at_least_ms
+        if pass_.end_ms >= needed_ms and now_ms + self._fresh_ms < pass_.end_ms and not pass_.provisional:
+            return None  # signed a moment ago, as nearly all are
         end_ms = max(self._end_ms(now_ms, pass_.begun_ms), needed_ms, pass_.end_ms)
         is_due = pass_.provisional or end_ms - pass_.end_ms >= self.settings.session_idle // RENEW_PART
         if not is_due and pass_.end_ms >= needed_ms:

@@ -386,6 +386,7 @@ async def test_a_side_that_breaks_breaks_the_other() -> None:
         await until(lambda: app.proxy.tunnels.count == 0 and origin.open == 0)
 
 
+@pytest.mark.timed
 @on_both_loops
 async def test_a_silent_tunnel_ends_and_one_that_moves_does_not() -> None:
     async with RawOrigin(otherwise=switching()) as origin, gateway(origin) as app:

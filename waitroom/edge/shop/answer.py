@@ -36,9 +36,9 @@ class Answer:
 
     # fmt: off
     __slots__ = (
-        "_chunked", "_head_bytes", "_left", "_listener", "_loop", "_parser", "_parts", "_tail", "_waiter", "buffered",
+        "_chunked", "_head_bytes", "_left", "_loop", "_parser", "_parts", "_tail", "_waiter", "buffered",
         "client", "detail", "done", "fault", "framing", "go_ahead", "headers", "heard", "http_version", "is_head",
-        "keep_alive", "keep_s", "left", "phase", "quiet", "status", "stray",
+        "keep_alive", "keep_s", "left", "listener", "phase", "quiet", "status", "stray",
     )
     # fmt: on
 
@@ -72,7 +72,7 @@ class Answer:
         self._head_bytes = 0
         self._tail = b""
         self._waiter: asyncio.Future[None] | None = None
-        self._listener: Callable[[], None] | None = None
+        self.listener: Callable[[], None] | None = None
 
     # What the proxy does with it.
 
@@ -99,8 +99,8 @@ class Answer:
         return waiter
 
     def tell(self, listener: Callable[[], None]) -> None:
-        """Call `listener` once, from the loop, where `news` would be done."""
-        self._listener = listener
+        """Call `listener` once, never from within this call, where `news` would be done."""
+        self.listener = listener
         if self.over or self._parts:
             self.wake()
 
@@ -133,9 +133,9 @@ class Answer:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        listener = self._listener
+        listener = self.listener
         if listener is not None:
-            self._listener = None
+            self.listener = None
             self._loop.call_soon(listener)
         if self.go_ahead is not None and not self.go_ahead.done():
             self.go_ahead.set_result(None)

@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
         if answer is None:
             self.discard()  # bytes outside an exchange: nothing on this connection can be trusted
             return
+        listener, answer.listener = answer.listener, None  # told from here, when the connection is done with the answer
         answer.feed(data)
         if answer.over:
             self._release(answer)
@@ -118,6 +119,11 @@ class Connection(asyncio.Protocol):
             # While the client takes nothing one read is enough: a thousand slow readers share this memory.
             self._reading = False
             self.transport.pause_reading()
+        if listener is not None:
+            if answer.headed or answer.over:
+                listener()
+            else:
+                answer.listener = listener
 
     def eof_received(self) -> None:
         self._closed_by_shop(None)

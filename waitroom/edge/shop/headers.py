@@ -55,6 +55,7 @@ MEMO_NAME_BYTES = 64
 HOP_BY_HOP = frozenset(
     (b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"connection")
 )
+WITHOUT_LENGTH = (101, 204, 304)
 COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b""))
 FRAMING = frozenset((b"host", b"content-length"))
 MADE_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"))
@@ -134,12 +135,11 @@ def classify_request(name: bytes) -> Act:
 
 
 def classify_answer(name: bytes) -> Act:
-    """What happens to an answer's field of this (lower case) name."""
+    """What happens to an answer's field of this (lower case) name; Content-Length is not among them."""
     if plain(name).startswith(b"waitroom-"):
         return Act.COMMAND
     special = {
         b"connection": Act.CONNECTION,
-        b"content-length": Act.LENGTH,
         b"set-cookie": Act.COOKIE,
     }
     return special.get(name) or (Act.DROP if name in HOP_BY_HOP else PASS)
@@ -158,7 +158,8 @@ class HeaderTable:
         self._via = {version: (b"via", b"%b %b" % (version.encode(), self.own_id)) for version in ("1.0", "1.1")}
         self._drops_rewrites = settings.named or bool(settings.rooms)
         self._request_acts: dict[bytes, Act] = {b"host": Act.HOST} if self._host else {}
-        self._answer_acts: dict[bytes, Act] = {}
+        # With a length, and without: there it would count against an empty body.
+        self._answer_acts: tuple[dict[bytes, Act], ...] = ({b"content-length": PASS}, {b"content-length": Act.DROP})
 
     def has_looped(self, fields: Fields) -> bool:
         """Whether the request has been through this gateway before."""
@@ -236,33 +237,36 @@ class HeaderTable:
         head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), target, lines_of(passed), client.fields, told)
         return RequestHead(head, body, expects and http_version == "1.1")
 
-    def answer(  # noqa: C901 - as for requests
-        self,
-        status: int,
-        http_version: str,
-        headers: Sequence[Header],
-        to_client: ToClient = (),
-        drop: Set[bytes] = frozenset(),
+    def answer(
+        self, status: int, http_version: str, headers: Sequence[Header], to_client: ToClient = ()
     ) -> tuple[list[Header], tuple[Header, ...]]:
-        """The header for the client, and the shop's `Waitroom-*` fields. Names in `headers` are lower case; `drop` is
-        as for requests.
-        """
-        known = self._answer_acts
+        """The header for the client, and the shop's `Waitroom-*` fields. Names in `headers` are lower case."""
+        passed, commands = self._passed(status, headers)
+        passed.append(self._via[http_version])
+        added = to_client(status, headers, commands) if callable(to_client) else to_client
+        if added:
+            if any(name == b"set-cookie" for name, _ in added):
+                passed = cache_rules(passed)
+            passed.extend(added)
+        return passed, commands
+
+    def _passed(
+        self, status: int, headers: Sequence[Header], drop: Set[bytes] = frozenset()
+    ) -> tuple[list[Header], tuple[Header, ...]]:
+        """What of an answer's fields goes to the client, and what is for us; `drop` is as for requests."""
+        known = self._answer_acts[status in WITHOUT_LENGTH]
+        acts = [*map(known.get, map(NAME, headers))]
+        if acts.count(PASS) == len(acts) and not drop:
+            return [*headers], ()
         named: frozenset[bytes] | None = None
         passed: list[Header] = []
         commands: tuple[Header, ...] = ()
-        for act, field in zip(map(known.get, map(NAME, headers)), headers, strict=True):
-            if act is PASS and not drop:
-                passed.append(field)
-                continue
+        for act, field in zip(acts, headers, strict=True):
             name, value = field
             if act is None:
                 act = self._learn(known, name, classify_answer(name))
             if act is PASS:
-                if plain(name) not in drop:
-                    passed.append(field)
-            elif act is Act.LENGTH:
-                if status not in (101, 204, 304):
+                if not drop or plain(name) not in drop:
                     passed.append(field)
             elif act is Act.COOKIE:
                 if not is_our_set_cookie(value):
@@ -270,15 +274,9 @@ class HeaderTable:
             elif act is Act.CONNECTION:
                 named = names_in_all(headers) if named is None else named
                 if not named <= drop:
-                    return self.answer(status, http_version, headers, to_client, drop | named)
+                    return self._passed(status, headers, drop | named)
             elif act is Act.COMMAND:
                 commands += (field,)
-        passed.append(self._via[http_version])
-        added = to_client(status, headers, commands) if callable(to_client) else to_client
-        if added:
-            if any(name == b"set-cookie" for name, _ in added):
-                passed = cache_rules(passed)
-            passed.extend(added)
         return passed, commands
 
     def signature(
