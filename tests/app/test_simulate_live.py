@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support import Shop, page_facts, running_gateway, running_shop, wait_in_line
-from waitroom.cli.sale_options import SaleOptions, read_sale
+from waitroom.cli.sale_options import SaleOptions, read_scenario
 from waitroom.core.simulation.outcome import percentiles
 from waitroom.core.simulation.simulate import simulate
 from waitroom.demo.browser import Browser
@@ -19,7 +19,7 @@ TOLERANCE_S, TOLERANCE = 0.5, 0.1
 
 def simulated() -> tuple[float, dict[int, float]]:
     """(people let in, waits by percentile): the means of twenty seeds."""
-    sale = read_sale(
+    scenario = read_scenario(
         SaleOptions(
             crowd=VISITORS,
             arrivals="steady",
@@ -33,7 +33,7 @@ def simulated() -> tuple[float, dict[int, float]]:
             burst="1",
         )
     )
-    outcomes = [simulate(sale, random.Random(seed)) for seed in range(20)]
+    outcomes = [simulate(scenario, random.Random(seed)) for seed in range(20)]
     waits = {share: sum(outcome.waits_s[share] for outcome in outcomes) / 20 for share in outcomes[0].waits_s}
     return sum(outcome.admitted for outcome in outcomes) / 20, waits
 

@@ -1,4 +1,4 @@
-"""From the words of `waitroom simulate` to a sale; limits by the settings' own parsers: same bounds, same words."""
+"""From the words of `waitroom simulate` to a scenario; limits by the settings' own parsers: same bounds, same words."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from waitroom.config import attempt, stand_ins, variable_of
 from waitroom.core.parse import Between, duration_text, parse_duration_ms
 from waitroom.core.settings import DAY, SECOND, Settings
 from waitroom.core.simulation.crowd import Arrivals, Habits
-from waitroom.core.simulation.simulate import Sale
+from waitroom.core.simulation.simulate import Scenario
 from waitroom.store.environment import limits_of
 
 LIMITS = ("rate", "burst", "max_active", "turn_held", "away_after", "session_idle")
@@ -39,8 +39,8 @@ class SaleOptions:
     session_idle: str | None = None
 
 
-def read_sale(options: SaleOptions) -> Sale:
-    """The sale; ValueError with every fault, one a line."""
+def read_scenario(options: SaleOptions) -> Scenario:
+    """What is to be played; ValueError with every fault, one a line."""
     faults: list[str] = []
 
     def read(name: str, parse: Callable[[Any], Any]) -> Any:
@@ -79,7 +79,7 @@ def read_sale(options: SaleOptions) -> Sale:
         lobby_leaves=lobby_leaves,
         session_idle_ms=settings.session_idle,
     )
-    return Sale(
+    return Scenario(
         settings=settings,
         limits=limits_of(settings),
         habits=habits,

@@ -16,12 +16,12 @@ from waitroom.cli.blocks import LABEL, block_plot
 from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.curves import clock, curves
 from waitroom.cli.plot import svg
-from waitroom.cli.sale_options import SaleOptions, read_sale
+from waitroom.cli.sale_options import SaleOptions, read_scenario
 from waitroom.core.changes import rate_text
 from waitroom.core.parse import duration_text
 from waitroom.core.sentences import duration, people
 from waitroom.core.simulation.outcome import Outcome
-from waitroom.core.simulation.simulate import Sale, simulate
+from waitroom.core.simulation.simulate import Scenario, simulate
 
 JSON_POINTS, PICTURE_POINTS = 240, 420
 MOST_COLUMNS, LEAST_COLUMNS = 100, 40
@@ -36,15 +36,15 @@ SERIES = ("waiting_at", "inside_at", "admitted_in", "admit_ms")
 def show_simulation(options: SaleOptions, *, seed: int, as_json: bool, picture: Path | None) -> None:
     """Play the sale and show what came of it; ends with 2 where the options make no sense."""
     try:
-        sale = read_sale(options)
-        outcome = play(sale, seed)
+        scenario = read_scenario(options)
+        outcome = play(scenario, seed)
     except ValueError as fault:
         fail(str(fault), code=MISUSED)
-    unwritten = "" if picture is None else write(picture, draw(sale, outcome))
+    unwritten = "" if picture is None else write(picture, draw(scenario, outcome))
     if as_json:
-        say(json.dumps(facts(sale, outcome, seed)))
+        say(json.dumps(facts(scenario, outcome, seed)))
     else:
-        show(sale, outcome, picture)
+        show(scenario, outcome, picture)
     if unwritten:  # the figures are worth having all the same
         fail(unwritten)
 
@@ -58,12 +58,12 @@ def write(picture: Path, text: str) -> str:
     return ""
 
 
-def show(sale: Sale, outcome: Outcome, picture: Path | None) -> None:
+def show(scenario: Scenario, outcome: Outcome, picture: Path | None) -> None:
     """For people: with the curves, or where they are."""
     console = Console(highlight=False)
-    console.print(f"[bold]{headline(sale)}[/]")
-    console.print(f"[dim]{habits_text(sale)}[/]\n")
-    console.print(table(sale, outcome))
+    console.print(f"[bold]{headline(scenario)}[/]")
+    console.print(f"[dim]{habits_text(scenario)}[/]\n")
+    console.print(table(scenario, outcome))
     if picture is None:
         console.print()
         columns = max(LEAST_COLUMNS, min(MOST_COLUMNS, console.width - 1))
@@ -72,28 +72,30 @@ def show(sale: Sale, outcome: Outcome, picture: Path | None) -> None:
         say(f"\nThe picture is in {picture}.")
 
 
-def play(sale: Sale, seed: int) -> Outcome:
+def play(scenario: Scenario, seed: int) -> Outcome:
     """With a bar on a terminal."""
     dice = random.Random(seed)  # noqa: S311
     if not sys.stderr.isatty():
-        return simulate(sale, dice)
+        return simulate(scenario, dice)
     shape = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]} into the sale"))
     with Progress(*shape, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating", total=sale.habits.people, at="")
-        return simulate(sale, dice, lambda now_ms, done: bar.update(task, completed=done, at=duration(now_ms / 1000)))
+        task = bar.add_task("simulating", total=scenario.habits.people, at="")
+        return simulate(
+            scenario, dice, lambda now_ms, done: bar.update(task, completed=done, at=duration(now_ms / 1000))
+        )
 
 
-def headline(sale: Sale) -> str:
+def headline(scenario: Scenario) -> str:
     """How many people, and what they meet."""
-    limits = sale.limits
-    said = f"{people(sale.habits.people)} at {rate_text(limits)}"
+    limits = scenario.limits
+    said = f"{people(scenario.habits.people)} at {rate_text(limits)}"
     said += "" if limits.unlimited else f", up to {limits.burst:g} at once"
     return f"{said}, {limits.max_active:,} seats" if limits.max_active else said
 
 
-def habits_text(sale: Sale) -> str:
+def habits_text(scenario: Scenario) -> str:
     """How they are, in one line."""
-    habits = sale.habits
+    habits = scenario.habits
     said = [ARRIVE[habits.arrivals].format(duration_text(habits.over_ms))]
     if habits.late:
         said = [f"{1 - habits.late:.0%} there before the opening, the rest over {duration_text(habits.over_ms)}"]
@@ -104,16 +106,16 @@ def habits_text(sale: Sale) -> str:
     return ", ".join([*said, f"{duration_text(habits.shopping_ms)} of shopping"])
 
 
-def table(sale: Sale, outcome: Outcome) -> Table:
+def table(scenario: Scenario, outcome: Outcome) -> Table:
     """For people."""
     shown = Table.grid(padding=(0, 2))
-    for name, value in rows(sale, outcome):
+    for name, value in rows(scenario, outcome):
         shown.add_row(name, value)
     return shown
 
 
-def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
-    limits = sale.limits
+def rows(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    limits = scenario.limits
     at_once = f", {outcome.on_the_spot:,} of them without waiting" if outcome.on_the_spot else ""
     yield "let in", f"[bold]{outcome.admitted:,}[/] of {outcome.people:,}{at_once}"
     if outcome.lobby is not None and outcome.lobby.left:
@@ -123,7 +125,7 @@ def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.lapsed:
         yield "did not come", f"{outcome.lapsed:,} when it was their turn"
     if outcome.waiting:
-        yield "still waiting", f"[bold yellow]{outcome.waiting:,}[/] after {duration_text(sale.until_ms)}"
+        yield "still waiting", f"[bold yellow]{outcome.waiting:,}[/] after {duration_text(scenario.until_ms)}"
     if outcome.waits_s:
         waits = [f"{share}% {clock(wait)}" for share, wait in outcome.waits_s.items() if share < 100]
         yield "waited at most", " · ".join([*waits, f"all {clock(outcome.waits_s[100])}"])
@@ -145,27 +147,27 @@ def rows(sale: Sale, outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "estimates", f"{outcome.first_right:.0%} came in within the range first shown{half}"
 
 
-def facts(sale: Sale, outcome: Outcome, seed: int) -> dict[str, Any]:
+def facts(scenario: Scenario, outcome: Outcome, seed: int) -> dict[str, Any]:
     """For programs; names stay. Times are seconds."""
     series = curves(outcome, JSON_POINTS)
     numbers = {name: getattr(outcome, name) for name in Outcome.__slots__ if name not in (*SERIES, "lobby")}
     lobby = None if outcome.lobby is None else asdict(outcome.lobby)
     return {
         "seed": seed,
-        "rate": rate_text(sale.limits),
-        "burst": sale.limits.burst,
-        "max_active": sale.limits.max_active,
-        "turn_held_ms": sale.settings.turn_held,
-        "away_after_ms": sale.settings.away_after,
-        "until_ms": sale.until_ms,
-        "crowd": asdict(sale.habits),
+        "rate": rate_text(scenario.limits),
+        "burst": scenario.limits.burst,
+        "max_active": scenario.limits.max_active,
+        "turn_held_ms": scenario.settings.turn_held,
+        "away_after_ms": scenario.settings.away_after,
+        "until_ms": scenario.until_ms,
+        "crowd": asdict(scenario.habits),
         **numbers,
         "lobby": lobby,
         "series": {"step_s": series[0].step_s} | {curve.key: curve.values for curve in series},
     }
 
 
-def draw(sale: Sale, outcome: Outcome) -> str:
+def draw(scenario: Scenario, outcome: Outcome) -> str:
     """The picture, with what it shows in words."""
     said = [f"{outcome.admitted:,} of {people(outcome.people)} came in"]
     if outcome.waits_s:
@@ -173,11 +175,15 @@ def draw(sale: Sale, outcome: Outcome) -> str:
     if outcome.gone_s:
         said.append(f"the line was gone after {clock(outcome.gone_s)}")
     limits = {}
-    if not sale.limits.unlimited:
-        limits["admitted_per_min"] = (sale.limits.rate_per_s * 60, f"rate {rate_text(sale.limits)}")
-    if sale.limits.max_active:
-        limits["inside"] = (float(sale.limits.max_active), f"{sale.limits.max_active:,} seats")
+    if not scenario.limits.unlimited:
+        limits["admitted_per_min"] = (scenario.limits.rate_per_s * 60, f"rate {rate_text(scenario.limits)}")
+    if scenario.limits.max_active:
+        limits["inside"] = (float(scenario.limits.max_active), f"{scenario.limits.max_active:,} seats")
     words = "; ".join(said)
     return svg(
-        curves(outcome, PICTURE_POINTS), title=headline(sale), subtitle=habits_text(sale), words=words, limits=limits
+        curves(outcome, PICTURE_POINTS),
+        title=headline(scenario),
+        subtitle=habits_text(scenario),
+        words=words,
+        limits=limits,
     )

@@ -12,7 +12,7 @@ from waitroom.core.meter import Limits
 from waitroom.core.settings import Settings
 from waitroom.core.simulation.crowd import Chances, Habits, arrival_times
 from waitroom.core.simulation.outcome import Outcome, most_over, percentiles
-from waitroom.core.simulation.simulate import Sale, simulate
+from waitroom.core.simulation.simulate import Scenario, simulate
 
 RATE, BURST = 10, 10
 LIMITS = Limits(RATE, BURST)
@@ -30,8 +30,8 @@ def play(
     habits: Habits, limits: Limits = LIMITS, *, seed: int = 1, until_ms: float = 86_400_000, **given: Any
 ) -> Outcome:
     settings = Settings.model_validate({"origin": "http://127.0.0.1:1"} | given)
-    sale = Sale(settings=settings, limits=limits, habits=habits, until_ms=until_ms)
-    return simulate(sale, random.Random(seed))
+    scenario = Scenario(settings=settings, limits=limits, habits=habits, until_ms=until_ms)
+    return simulate(scenario, random.Random(seed))
 
 
 def admissions_ms(outcome: Outcome) -> list[float]:
@@ -182,7 +182,7 @@ def test_progress_is_told_up_to_the_end() -> None:
     told: list[tuple[float, int]] = []
     settings = Settings.model_validate({"origin": "http://127.0.0.1:1"})
 
-    simulate(Sale(settings=settings, limits=LIMITS, habits=AWAKE), random.Random(1), lambda *now: told.append(now))
+    simulate(Scenario(settings=settings, limits=LIMITS, habits=AWAKE), random.Random(1), lambda *now: told.append(now))
 
     assert told == sorted(told)
     assert told[-1][1] > 1200

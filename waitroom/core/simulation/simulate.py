@@ -32,7 +32,7 @@ Progress = Callable[[float, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sale:
+class Scenario:
     """What is to be played. Of `settings` only `away_after` and `turn_held` count. `until_ms`: where to stop looking,
     however many still wait.
     """
@@ -43,11 +43,11 @@ class Sale:
     until_ms: float = 86_400_000
 
 
-def simulate(sale: Sale, dice: Dice, progress: Progress = lambda _now_ms, _done: None) -> Outcome:
-    """Play the sale. Raises ValueError, a sentence, where nobody would ever come in."""
-    if sale.limits.hold:
+def simulate(scenario: Scenario, dice: Dice, progress: Progress = lambda _now_ms, _done: None) -> Outcome:
+    """Play the scenario. Raises ValueError, a sentence, where nobody would ever come in."""
+    if scenario.limits.hold:
         raise ValueError("With a rate of 0 the line is on hold, and nobody would ever come in.")
-    line = SimulatedLine(sale, dice)
+    line = SimulatedLine(scenario, dice)
     while not line.is_over:
         line.step()
         if line.steps % PROGRESS_STEPS == 0:
@@ -61,12 +61,12 @@ class SimulatedLine:
     Calendars are by step (`_claims`, `_leavers`, `_seat_ends`), or by epoch (`_fading`).
     """
 
-    def __init__(self, sale: Sale, dice: Dice) -> None:
-        self.sale, self.people = sale, sale.habits.people
+    def __init__(self, scenario: Scenario, dice: Dice) -> None:
+        self.scenario, self.people = scenario, scenario.habits.people
         self.steps, self.now_ms, self.done = 0, 0.0, 0
-        self.room = SimulatedRoom(sale.limits)
-        self.chances = Chances(sale.habits, dice)
-        self.arrives = arrival_times(sale.habits, dice)
+        self.room = SimulatedRoom(scenario.limits)
+        self.chances = Chances(scenario.habits, dice)
+        self.arrives = arrival_times(scenario.habits, dice)
         self.leaves = array("d", [FOR_EVER]) * self.people
         self.state_of = bytearray(self.people)
         self.is_slow = bytearray(self.people)
@@ -79,13 +79,13 @@ class SimulatedLine:
         self._leavers: dict[int, list[int]] = {}
         self._fading: dict[int, list[int]] = {}
         self._seat_ends: dict[int, int] = {}
-        self._epochs = -(-sale.settings.away_after // EPOCH_MS)
-        self._watch = Watch(sale.settings)
+        self._epochs = -(-scenario.settings.away_after // EPOCH_MS)
+        self._watch = Watch(scenario.settings)
         self._moves: Sequence[Move] = ()
-        self._pace = pace_of(sale.limits, self._moves)
+        self._pace = pace_of(scenario.limits, self._moves)
         self._left_lobby = 0
         self._draw_key = b"".join(struct.pack("<d", dice.random()) for _ in range(4))
-        if sale.habits.in_lobby:
+        if scenario.habits.in_lobby:
             self._open_lobby()
 
     @property
@@ -93,7 +93,7 @@ class SimulatedLine:
         """Everybody has come and been called, and nobody is on the way; or it is late."""
         room = self.room
         is_empty = room.front == room.issued == self.people and not room.door and not self._claims
-        return is_empty or self.now_ms >= self.sale.until_ms
+        return is_empty or self.now_ms >= self.scenario.until_ms
 
     def step(self) -> None:
         """What happens until the next sync, and the sync."""
@@ -118,7 +118,7 @@ class SimulatedLine:
 
     def _open_lobby(self) -> None:
         """The opening: everybody of the lobby has a place, and has been heard of until they left."""
-        self.room.issued = self._polled = self.sale.habits.in_lobby
+        self.room.issued = self._polled = self.scenario.habits.in_lobby
         for place in range(self.room.issued):
             left_ms = self.chances.leaves_lobby_at_ms()
             if left_ms == FOR_EVER:
@@ -155,7 +155,7 @@ class SimulatedLine:
             self.is_slow[place] = 1
         walks_off_ms, gives_up_ms = chances.walks_off_after_ms(wait), chances.gives_up_after_ms()
         leaves_ms = at_ms + min(walks_off_ms, gives_up_ms)
-        if leaves_ms < self.sale.until_ms:
+        if leaves_ms < self.scenario.until_ms:
             self.leaves[place] = leaves_ms
             self.gave_up[place] = gives_up_ms < walks_off_ms
             self._leavers.setdefault(int(leaves_ms // SYNC_MS), []).append(place)
@@ -239,7 +239,7 @@ class SimulatedLine:
         """It changes with what was measured, every few seconds."""
         if self.room.table.facts.moves is not self._moves:
             self._moves = self.room.table.facts.moves
-            self._pace = pace_of(self.sale.limits, self._moves)
+            self._pace = pace_of(self.scenario.limits, self._moves)
 
     def outcome(self) -> Outcome:
         """What became of everybody."""
@@ -250,5 +250,7 @@ class SimulatedLine:
             elif self.state_of[place] == WAITING and self.leaves[place] <= self.now_ms:
                 gave_up += self.gave_up[place]
                 lapsed += not self.gave_up[place] and place < self.room.front
-        lobby = self.chronicle.lobby_outcome(self.sale.habits.in_lobby, left=self._left_lobby, key=self._draw_key)
-        return self.chronicle.outcome(self.sale.limits, people=self.people, gave_up=gave_up, lapsed=lapsed, lobby=lobby)
+        lobby = self.chronicle.lobby_outcome(self.scenario.habits.in_lobby, left=self._left_lobby, key=self._draw_key)
+        return self.chronicle.outcome(
+            self.scenario.limits, people=self.people, gave_up=gave_up, lapsed=lapsed, lobby=lobby
+        )
