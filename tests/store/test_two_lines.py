@@ -8,11 +8,13 @@ import pytest
 
 from tests.store.room_support import START_S, TestRoom
 from tests.store.test_invites import invite, two_lines, visitor
+from waitroom.core.changes import Wanted
 from waitroom.core.invites import Split
 from waitroom.core.meter import Limits
 from waitroom.core.model import write_limits
 from waitroom.core.sale.schedule import Schedule, write_new_sale
 from waitroom.store.invites import Redeemed, redeem
+from waitroom.store.operating import change, plan_change
 from waitroom.store.overview import read_log
 from waitroom.store.replies import GenerationGone, PhaseDue
 from waitroom.store.sale import change_sale, latch
@@ -91,6 +93,23 @@ async def test_a_line_that_had_no_part_in_the_limits_brings_no_credit(redis_url:
 
         assert len(begins_s) > 15
         assert most_beyond(begins_s, WHOLE) <= 0.01
+
+
+async def test_other_limits_let_nobody_with_an_invite_in_while_it_is_sold_out(redis_url: str) -> None:
+    """What was asked for the line's end was the phase that is latched, and sold out is none: for a quarter of a second,
+    until a worker looked, people with an invite came in, reserved for two more.
+    """
+    async with two_lines(redis_url, WHOLE) as (first, invited):
+        await put_in_force(first, Split(0.5, WHOLE))
+        await change_sale(first.room, {"sold_out": "1"}, by="test")
+        crowd = await called(invited, 20)
+
+        name = first.room.keys.prefix[len("waitroom:{") : -2]
+        await change(first.room, await plan_change(first.room, name, Wanted({"rate": "20/s"})), by="test")
+
+        assert (await invited.sync()).state.limits.hold
+        assert not await admitted(invited, crowd)
+        assert (await first.sync()).state.limits.rate_per_s == 10, "of 20/s half is for the invited"
 
 
 async def test_a_place_of_before_a_sale_was_set_is_none_in_it_with_an_invite_either(redis_url: str) -> None:

@@ -101,9 +101,9 @@ async def change(room: Room, plan: Plan, *, by: str) -> None:
         generation, sale = plan.state.generation, plan.sale
         await settled(lambda: change_sale(room, sale, by=by, generation=generation, phase=phase))
     if plan.fields:
-        fields = {**plan.state.fields, **plan.fields}
-        invited = write_limits(limits_of_invited(fields, read_limits(fields), plan.state.sale.latched))
-        generation = plan.state.generation
+        fields, generation = {**plan.state.fields, **plan.fields}, plan.state.generation
+        phase_now = plan.state.sale.phase(plan.found.now_ms)
+        invited = write_limits(limits_of_invited(fields, read_limits(fields), phase_now))
         await settled(lambda: room.configure(plan.fields, by=by, generation=generation, invited=invited))
 
 
