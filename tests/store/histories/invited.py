@@ -16,9 +16,10 @@ from tests.store.histories.mishaps import MISHAPS, reset, set_limits
 from tests.store.histories.worker import FIRST_LIMITS, Call, Person, Worker
 from tests.store.histories.world import MOST_PEOPLE, Line, Mishaps, World
 from tests.store.room_support import START_S
-from waitroom.core.invites import Invite, Split, fields_of, limits_of_invited, read_split, whole_of
+from waitroom.core.invites import Invite, Split, limits_of_invited, read_split, whole_of
 from waitroom.core.meter import Limits
 from waitroom.core.model import read_limits, write_limits
+from waitroom.core.sale.schedule import read_sale
 from waitroom.store import invites
 from waitroom.store.keys import INVITED
 from waitroom.store.replies import AdoptNeeded, GenerationGone, Unsettled
@@ -44,7 +45,8 @@ class Guest(Worker):
         first, mine = self.first.snapshot, self.snapshot
         if first is None or mine is None or first.now_ms <= mine.now_ms or mine.is_unsettled:
             return
-        wanted = limits_of_invited(first.state.fields, first.state.limits, None)
+        phase = first.state.sale.phase(self.first.now_ms())
+        wanted = limits_of_invited(first.state.fields, first.state.limits, phase)
         if wanted != mine.state.limits:
             await self.wire.configure(write_limits(wanted), by="the first line")
             await self.world.read_limits()
@@ -114,9 +116,11 @@ class InvitedWorld(World):
     async def put_whole_in_force(self, whole: Limits, part: float) -> bool:
         """As `waitroom set` does: both lines in one step."""
         whole = replace(whole, burst=max(2.0, whole.burst))
-        invited = write_limits(limits_of_invited(Split(part, whole).fields(), Split(part, whole).first, None))
+        split, fields = Split(part, whole), await self.fields(self.lines[0])
+        phase = read_sale(fields).phase(self.room.clock.now_ms) if fields else None
+        invited = write_limits(limits_of_invited(split.fields(), split.first, phase))
         try:
-            await self.room.room.configure(fields_of(whole, part), by="test", invited=invited)
+            await self.room.room.configure(split.fields(), by="test", invited=invited)
         except (AdoptNeeded, Unsettled):
             return False
         await self.read_limits()

@@ -8,6 +8,7 @@ from tests.store.histories.claims import faults
 from tests.store.histories.draw import DRAW_MISHAPS, DrawWorld
 from tests.store.histories.events import History, Issued, Place
 from tests.store.histories.invited import INVITED_MISHAPS, InvitedWorld
+from tests.store.histories.invited_sale import INVITED_SALE_MISHAPS, InvitedSaleWorld
 from tests.store.histories.mishaps import MISHAPS, RATES, fail_over, forget_everything, happen
 from tests.store.histories.sale import SALE_MISHAPS, SaleWorld
 from tests.store.histories.story import MOST_TOLD, Fault
@@ -29,6 +30,7 @@ KINDS: Final = {
     "sale": Kind(SaleWorld, SALE_MISHAPS),
     "draw": Kind(DrawWorld, DRAW_MISHAPS),
     "invited": Kind(InvitedWorld, INVITED_MISHAPS),
+    "invited-sale": Kind(InvitedSaleWorld, INVITED_SALE_MISHAPS),
 }
 
 
