@@ -7,9 +7,9 @@ limit. None is repeated after it may have been executed: whoever may repeat a ca
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -46,7 +46,17 @@ def store_errors(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"{what}: {type(error).__name__}: {error}".rstrip(": ")) from error
 
 
-class Client(AsyncCoreCommands):
+if TYPE_CHECKING:
+
+    class Commands:
+        """To redis-py's own types an answer may be there at once; here each is awaited."""
+
+        def __getattr__(self, command: str) -> Callable[..., Awaitable[Any]]: ...
+else:
+    Commands = AsyncCoreCommands
+
+
+class Client(Commands):
     """Every command goes to the server of the room, also those without a key. Raises what redis-py raises.
 
     redis-py's methods (`evalsha`, `zscore`, …) all come down to `execute_command`. `found` is the address that

@@ -7,7 +7,7 @@ expires. Who redeemed one keeps the place (`adopt`).
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from waitroom.core.invites import Invite
 from waitroom.core.presence import chunk_of
@@ -59,7 +59,7 @@ async def redeem(invited: Room, invite: Invite, visitor: str, *, memory: Memory 
 
 async def note_batch(room: Room, batch: str, facts: Mapping[str, str], *, expires_ms: int) -> None:
     """Remember that a batch of invites was made, so that it can be revoked. Raises StoreUnavailable."""
-    client, key = cast(Any, room.client), room.keys.batch(batch)
+    client, key = room.client, room.keys.batch(batch)
     with store_errors("batch"):
         await client.hset(key, mapping=dict(facts))
         await client.pexpireat(key, expires_ms + DAY_MS)
@@ -69,7 +69,7 @@ async def revoke(room: Room, batch: str, serial: int | None, *, by: str) -> dict
     """Make an invite, or the whole batch without a `serial`, worth nothing; the batch as it was noted, None if there is
     no such one. Raises StoreUnavailable.
     """
-    client, key = cast(Any, room.client), room.keys.batch(batch)
+    client, key = room.client, room.keys.batch(batch)
     with store_errors("revoke"):
         noted: dict[bytes, bytes] = await client.hgetall(key)
         if not noted:

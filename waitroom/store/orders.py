@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.orders.attempt import Attempt, Decider, Outcome, may_learn
@@ -135,7 +135,7 @@ class OrderBook:
         if not is_id(id_):
             return None
         with store_errors("hget"):
-            record = await cast(Any, self._room.client).hget(self._keys.orders(owner_in(id_)), id_)
+            record = await self._room.client.hget(self._keys.orders(owner_in(id_)), id_)
         return from_record(record) if record else None
 
     async def read(self, id_: str, *, now_ms: float) -> Attempt | None:
@@ -146,7 +146,7 @@ class OrderBook:
     async def of_visitor(self, visitor: str, *, now_ms: float, limit: int = MOST_OF_VISITOR) -> list[Attempt]:
         """The attempts of a visitor as they are to be read now, newest first."""
         with store_errors("hgetall"):
-            fields = await cast(Any, self._room.client).hgetall(self._keys.orders(owner_of(visitor)))
+            fields = await self._room.client.hgetall(self._keys.orders(owner_of(visitor)))
         ids = sorted((field for field in fields if field[:1] not in (b"=", b"!")), reverse=True)
         lowest = lowest_id(now_ms - self._keep_ms).encode()
         attempts = [from_record(fields[field]) for field in ids[:limit] if field >= lowest]
@@ -159,7 +159,7 @@ class OrderBook:
         highest = f"({after}" if after else "+"
         lowest = f"[{lowest_id(now_ms - self._keep_ms)}"
         with store_errors("zrevrangebylex"):
-            ids = await cast(Any, self._room.client).zrevrangebylex(
+            ids = await self._room.client.zrevrangebylex(
                 self._keys.outcome(outcome), highest, lowest, start=0, num=limit
             )
         found = await asyncio.gather(*(self.get(id_.decode()) for id_ in ids))
@@ -169,13 +169,13 @@ class OrderBook:
     async def time_ms(self) -> int:
         """Redis time, for whoever keeps no clock of it."""
         with store_errors("time"):
-            seconds, micros = await cast(Any, self._room.client).time()
+            seconds, micros = await self._room.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def counts(self) -> dict[Outcome, int]:
         """How many attempts are kept of each outcome."""
         with store_errors("zcard"):
-            client = cast(Any, self._room.client)
+            client = self._room.client
             counts = await asyncio.gather(*(client.zcard(self._keys.outcome(outcome)) for outcome in Outcome))
         return dict(zip(Outcome, counts, strict=True))
 
@@ -184,7 +184,7 @@ class OrderBook:
         died. At most a page of the oldest; those that were given up.
         """
         with store_errors("zrangebylex"):
-            ids = await cast(Any, self._room.client).zrangebylex(
+            ids = await self._room.client.zrangebylex(
                 self._keys.outcome(Outcome.UNDER_WAY), "-", "+", start=0, num=PAGE
             )
         found = await asyncio.gather(*(self.get(id_.decode()) for id_ in ids))
@@ -201,9 +201,7 @@ class OrderBook:
         if not any(attempt.outcome is Outcome.UNDER_WAY for attempt in read):
             return read
         with store_errors("zrange"):
-            members = await cast(Any, self._room.client).zrangebyscore(
-                self._keys.workers, now_ms - WORKER_SEEN_MS, "+inf"
-            )
+            members = await self._room.client.zrangebyscore(self._keys.workers, now_ms - WORKER_SEEN_MS, "+inf")
         alive = {member.partition(b":")[0].decode() for member in members}
         return [
             replace(attempt, outcome=Outcome.UNKNOWN, decided_ms=int(now_ms), decided_by="gateway")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from waitroom.core.changes import rate_text
 from waitroom.core.estimate import admitted_per_s
@@ -76,7 +76,7 @@ async def overview(room: Room, name: str = "") -> Overview | None:
     """The room now; None where this Redis has no such room. With its `name` also the line of the invited, if there is
     one. Raises StoreUnavailable.
     """
-    client, keys = cast(Any, room.client), room.keys
+    client, keys = room.client, room.keys
     with store_errors("overview"):
         seconds, micros = await client.time()
         now_ms = seconds * 1000 + micros // 1000
@@ -118,7 +118,7 @@ async def read_log(room: Room, count: int) -> list[dict[str, str]]:
     StoreUnavailable.
     """
     with store_errors("log"):
-        entries = await cast(Any, room.client).xrevrange(room.keys.log, count=count)
+        entries = await room.client.xrevrange(room.keys.log, count=count)
     return [
         {"at": iso_ms(int(key.partition(b"-")[0]))}
         | {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from waitroom.store.client import connect, store_errors
 from waitroom.store.keys import Keys
@@ -29,7 +29,7 @@ class Found:
 
 async def probe(url: str, room: str) -> Found:
     """Version, eviction and latency of a Redis that runs scripts. Raises StoreUnavailable."""
-    client = cast(Any, connect(url))
+    client = connect(url)
     try:
         with store_errors("probe"):
             async with asyncio.timeout(LIMIT_S):

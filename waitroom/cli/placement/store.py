@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
 async def look_at(url: str, room_name: str) -> Seen:
     """Plain reads and one script that does nothing. Raises StoreUnavailable."""
-    client = cast(Any, connect(url))
+    client = connect(url)
     try:
         with store_errors("look"):
             info = await client.info("everything")
