@@ -28,7 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test marked `timed` is tried up to three times; the summary counts each rerun."""
+    """A test marked `timed` is tried up to three times; the summary counts each rerun. Those marked `long` begin first:
+    were one of them the last, all the others would be done long before it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         if item.get_closest_marker("timed"):
             item.add_marker(pytest.mark.flaky(reruns=2))

@@ -153,6 +153,7 @@ async def test_people_who_leave_do_not_slow_the_line() -> None:
 
 
 @pytest.mark.timed
+@pytest.mark.long
 async def test_when_half_of_the_line_leaves_the_position_falls_by_them_within_away_after() -> None:
     """P8, P11: every second one of 300 leaves, silently. Bits of presence are of 15 s each, so that much longer than
     `away_after` it may take; and all the while the rate is used.

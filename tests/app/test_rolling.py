@@ -121,6 +121,7 @@ async def replace_all(gateways: list[Gateway]) -> list[float]:
 
 
 @pytest.mark.timed
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
 async def test_replacing_every_gateway_fails_no_request_and_loses_no_place(name: str, tmp_path: Path) -> None:
     """P7, P9: people inside, ordering, in line on held polls, on sockets, while each of three gateways is replaced."""

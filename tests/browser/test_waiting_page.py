@@ -6,8 +6,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.written_gateway import HOLD_S, PAGES, Gateway, facts, page_facts, until
-from waitroom.edge.pages.languages import Language
-from waitroom.edge.pages.words import Words
 
 
 def test_the_position_falls_without_a_reload(gateway: Gateway, page: Page) -> None:
@@ -293,18 +291,3 @@ def test_a_script_that_fails_leaves_the_page_standing(gateway: Gateway, context:
     expect(page.locator("#position")).to_have_text("30")
     expect(page.locator("#again")).to_be_visible()
     assert gateway.asked == []
-
-
-def test_the_script_and_the_server_say_waits_and_rates_alike(gateway: Gateway, page: Page) -> None:
-    english = Words(Language("en"))
-    page.goto(gateway.url)
-    waits = [(0, 59), (10, 60), (10, 61), (61, 119), (560, 700), (1000, 1300), (3600, 5400), (3600, 5401), (600, 9000),
-             (2000, 9000), (18000, 25200), (100, 1200), (100, 1201.5), (400000, 5000000)]  # fmt: skip
-    rates = [0.001, 0.25, 1, 2.5, 9.94, 9.96, 120, 36000]
-
-    for index, (low, high) in enumerate(waits):
-        rate = rates[index % len(rates)]
-        gateway.said = facts(position=29 - index, wait_s={"low": low, "high": high}, rate_per_min=rate)
-        expect(page.locator("#position")).to_have_text(str(29 - index))
-        expect(page.locator("#wait")).to_have_text(english.wait(low, high))
-        expect(page.locator("#rate")).to_have_text(english.rate(rate))

@@ -148,7 +148,6 @@ async def test_numbers_are_never_written_in_exponent_form(one_redis_url: str) ->
     assert taken_out == b"1.5768e+14"
 
 
-@pytest.mark.timed
 async def test_a_hold_is_felt_within_the_horizon_after_a_mass_return(one_redis_url: str) -> None:
     """2,000 people called while away come back at once, and the shop is in trouble two seconds later."""
 

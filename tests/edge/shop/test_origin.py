@@ -416,14 +416,14 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
 
 @on_both_loops
 async def test_a_body_that_drips_is_408_and_one_that_comes_slowly_is_not() -> None:
-    limits = QUICK._replace(upload_s=0.3, upload_bytes=100)
+    limits = QUICK._replace(upload_s=0.8, upload_bytes=100)
     async with RawOrigin() as origin, gateway(origin, limits=limits) as app:
         dripping, slow = await app.connect(), await app.connect()
         head = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n"
         await dripping.send(head)
         await slow.send(head)
         for _ in range(20):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.08)
             await slow.send(b"x" * 50)
             with suppress(ConnectionError):
                 await dripping.send(b"x")

@@ -390,11 +390,11 @@ async def test_a_side_that_breaks_breaks_the_other() -> None:
 @on_both_loops
 async def test_a_silent_tunnel_ends_and_one_that_moves_does_not() -> None:
     async with RawOrigin(otherwise=switching()) as origin, gateway(origin) as app:
-        app.proxy.tunnels = Tunnels(idle_s=0.15, seen_every_s=60)
+        app.proxy.tunnels = Tunnels(idle_s=0.6, seen_every_s=60)
         silent, _ = await upgraded(app)
         lively, _ = await upgraded(app)
         for _ in range(8):
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.12)
             await lively.send(b"x")
 
         assert await lively.reader.readexactly(8) == b"X" * 8
@@ -419,7 +419,7 @@ async def test_whoever_has_a_tunnel_is_seen_until_told_otherwise() -> None:
 
         assert await client.reader.read() == b""
         assert len(sights) == 5
-        assert 0.12 <= sights[-1] - sights[0] < 1
+        assert sights[-1] - sights[0] >= 0.12
 
 
 @on_both_loops
