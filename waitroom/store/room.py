@@ -29,7 +29,7 @@ from waitroom.store.replies import (
     flatten,
     pairs,
 )
-from waitroom.store.scripts import Call, Value, read_score, run
+from waitroom.store.scripts import Call, Value, read_score, run, run_each
 
 HOUR_MS = 3_600_000
 MOST_FINDINGS = 200
@@ -55,21 +55,20 @@ class Room:
 
     async def run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
         """One script call, counted. Raises StoreUnavailable."""
-        call = Call(keys, args)
         if verb in self._in_step:
-            return await self._in_step[verb].ask(call)
-        (reply,) = await self._run(verb, [call])
-        return reply
-
-    async def _run(self, verb: str, calls: Sequence[Call]) -> list[list[Any]]:
+            return await self._in_step[verb].ask(Call(keys, args))
         with self._counted(verb):
-            return await run(self.client, verb, calls)
+            return await run(self.client, verb, keys, args)
+
+    async def _run_each(self, verb: str, calls: Sequence[Call]) -> list[list[Any]]:
+        with self._counted(verb):
+            return await run_each(self.client, verb, calls)
 
     def keep_step(self, beside: "Room") -> None:
         """What the loops of both lines ask for in one turn goes as one call, by this one's client."""
         beside._in_step = self._in_step
         for verb in ("sync", "look", "release"):
-            self._in_step[verb] = Batcher(partial(self._run, verb))
+            self._in_step[verb] = Batcher(partial(self._run_each, verb))
 
     def fall_out_of_step(self) -> None:
         """Each of both lines calls for itself from now on."""

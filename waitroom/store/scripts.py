@@ -42,27 +42,27 @@ def read(part: str) -> str:
     return (files("waitroom.store") / "lua" / f"{part}.lua").read_text()
 
 
-async def run(client: Client, name: str, calls: Sequence[Call]) -> list[list[Any]]:
-    """Calls of one script, as one atomic step; their replies as Redis gave them. Raises StoreUnavailable whatever goes
-    wrong in between.
-    """
+async def run(
+    client: Client, name: str, keys: Sequence[str], args: Sequence[Value], *, as_steps: bool = False
+) -> list[Any]:
+    """One script call; its reply as Redis gave it. Raises StoreUnavailable whatever goes wrong in between."""
+    sha, text = as_step(script(name)[1]) if as_steps else script(name)
+    with store_errors(name):
+        try:
+            reply = await cast(Any, client).evalsha(sha, len(keys), *keys, *args)
+        except NoScriptError:
+            reply = await cast(Any, client).eval(text, len(keys), *keys, *args)
+    return cast(list[Any], reply)
+
+
+async def run_each(client: Client, name: str, calls: Sequence[Call]) -> list[list[Any]]:
+    """Several calls of one script, as one and as one atomic step; their replies. Raises like `run`."""
     if len(calls) == 1:
-        return [await _run(client, name, script(name), *calls[0])]
+        return [await run(client, name, *calls[0])]
     lengths = [length for call in calls for length in (len(call.keys), len(call.args))]
     keys = [key for call in calls for key in call.keys]
     args = [arg for call in calls for arg in call.args]
-    return await _run(client, name, as_step(script(name)[1]), keys, [len(calls), *lengths, *args])
-
-
-async def _run(
-    client: Client, name: str, text: tuple[str, str], keys: Sequence[str], args: Sequence[Value]
-) -> list[Any]:
-    with store_errors(name):
-        try:
-            reply = await cast(Any, client).evalsha(text[0], len(keys), *keys, *args)
-        except NoScriptError:
-            reply = await cast(Any, client).eval(text[1], len(keys), *keys, *args)
-    return cast(list[Any], reply)
+    return await run(client, name, keys, [len(calls), *lengths, *args], as_steps=True)
 
 
 async def read_score(client: Client, key: str, member: str) -> float | None:
