@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import redis as sync_redis
 
 from tests.redis_sets import Server, servers, until
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.settings import Settings
 from waitroom.store.circuit import LONGEST_S, SYNC_S, Circuit
+from waitroom.store.client import CONNECTIONS
 from waitroom.store.line import AWAY_S, Line
 from waitroom.store.replies import Newcomer
 from waitroom.store.room import Room
@@ -41,6 +43,27 @@ def test_pauses_grow_to_a_limit_and_are_spread() -> None:
     assert longest[-1] == LONGEST_S
     assert shortest == [pause / 2 for pause in longest]
     assert circuit.is_closed
+
+
+async def test_reads_for_passes_that_have_run_out_leave_room_for_the_line(one_redis_url: str) -> None:
+    """Each such request reads a seat, and nothing gathers them. Some thousand at once held all connections to Redis, a
+    sync waited for longer than it may take, and the line was paused for everybody: with a single old pass.
+    """
+    room = Room.connect(one_redis_url, "reads")
+    line = Line(SETTINGS, room, fresh_store=True)
+    await line.open()
+    try:
+        async with asyncio.timeout(10):
+            while line.snapshot is None:
+                await asyncio.sleep(0.02)
+        ends = await asyncio.gather(*(line.seat_end("g1", place) for place in range(500)))
+        with sync_redis.Redis.from_url(one_redis_url, decode_responses=True) as client:
+            connections = [each for each in client.client_list() if each["name"] == "waitroom"]
+    finally:
+        await line.close()
+
+    assert ends == [None] * 500
+    assert len(connections) < CONNECTIONS // 2
 
 
 @dataclass

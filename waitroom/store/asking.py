@@ -3,6 +3,7 @@
 They are gathered into batches, and a batch is repeated with patience where its answer was lost.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -15,6 +16,8 @@ from waitroom.store.replies import AdoptNeeded, Claimant, Claimed, Entry, Genera
 from waitroom.store.sale import SaleView, Selling
 
 TRIES = 3
+READS = 4
+"""So many seats are read at once: the other connections to Redis are the line's."""
 WAITING = Claimed("waiting")
 
 Answer = TypeVar("Answer")
@@ -44,6 +47,7 @@ class Asking:
         self.door = Door(self._claim_for_door)
         self._enters: Batcher[Newcomer, Entry | None] = Batcher(self._enter_batch)
         self._claims: Batcher[Claimant, Claimed] = Batcher(self._claim_batch)
+        self._reads = asyncio.Semaphore(READS)
 
     async def close(self) -> None:
         """Whoever still waits is cancelled."""
@@ -73,9 +77,10 @@ class Asking:
 
     async def seat_end(self, generation: str, place: int) -> int | None:
         """When the seat of a pass that has run out ends (ms), if it is still counted. Raises StoreUnavailable."""
-        if not self._line.is_well:
-            raise StoreUnavailable("seat: Redis is ill")
-        return await self._room.seat_end(generation, place, now_ms=self._line.now_ms())
+        async with self._reads:
+            if not self._line.is_well:
+                raise StoreUnavailable("seat: Redis is ill")
+            return await self._room.seat_end(generation, place, now_ms=self._line.now_ms())
 
     async def _enter_batch(self, newcomers: list[Newcomer]) -> list[Entry | None]:
         call_id = secrets.token_hex(8)
