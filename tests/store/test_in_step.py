@@ -8,7 +8,9 @@ import pytest
 from tests.store.test_invites import invite, two_lines
 from tests.support import running_redis
 from waitroom.app import open_lines
+from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import Figures
+from waitroom.core.model import Snapshot
 from waitroom.core.settings import Settings
 from waitroom.store.invites import redeem
 from waitroom.store.replies import GenerationGone, Newcomer
@@ -41,6 +43,22 @@ async def test_each_of_two_calls_made_one_is_answered_as_if_alone(redis_url: str
 
         assert isinstance(refused, GenerationGone)
         assert (front, first.state.front) == ("ok", 2)
+
+
+async def test_a_fault_of_one_line_is_none_of_the_other(redis_url: str) -> None:
+    async with two_lines(redis_url) as (first, invited):
+        first.room.keep_step(invited.room)
+        await first.redis.set(invited.room.keys.workers, "not a set")
+        one, other = await asyncio.gather(first.sync(), invited.sync(), return_exceptions=True)
+        assert isinstance(one, Snapshot)
+        assert isinstance(other, StoreUnavailable)
+        assert "WRONGTYPE" in str(other)
+
+        await first.redis.set(first.room.keys.workers, "nor this")
+        one, other = await asyncio.gather(first.sync(), invited.sync(), return_exceptions=True)
+
+        assert isinstance(one, StoreUnavailable)
+        assert isinstance(other, StoreUnavailable)
 
 
 async def test_a_worker_with_two_lines_calls_redis_no_more_often_than_with_one() -> None:

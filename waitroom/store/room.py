@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
+from redis.exceptions import RedisError
+
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.figures import STORE_CALLS, STORE_ERRORS, Figures
 from waitroom.core.meter import Limits
@@ -29,7 +31,7 @@ from waitroom.store.replies import (
     flatten,
     pairs,
 )
-from waitroom.store.scripts import Call, Value, read_score, run, run_each
+from waitroom.store.scripts import Call, Value, heard, read_score, run, run_each
 
 HOUR_MS = 3_600_000
 MOST_FINDINGS = 200
@@ -44,7 +46,7 @@ class Room:
         self.client = client
         self.keys = Keys(name, line)
         self.counts = Figures().counts if counts is None else counts
-        self._in_step: dict[str, Batcher[Call, list[Any]]] = {}
+        self._in_step: dict[str, Batcher[Call, list[Any] | RedisError]] = {}
 
     @classmethod
     def connect(cls, url: str, name: str, counts: list[int] | None = None, *, line: str = "") -> "Room":
@@ -56,11 +58,11 @@ class Room:
     async def run(self, verb: str, keys: Sequence[str], args: Sequence[Value]) -> list[Any]:
         """One script call, counted. Raises StoreUnavailable."""
         if verb in self._in_step:
-            return await self._in_step[verb].ask(Call(keys, args))
+            return heard(verb, await self._in_step[verb].ask(Call(keys, args)))
         with self._counted(verb):
             return await run(self.client, verb, keys, args)
 
-    async def _run_each(self, verb: str, calls: Sequence[Call]) -> list[list[Any]]:
+    async def _run_each(self, verb: str, calls: Sequence[Call]) -> list[list[Any] | RedisError]:
         with self._counted(verb):
             return await run_each(self.client, verb, calls)
 

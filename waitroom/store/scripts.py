@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from waitroom.store.client import Client, store_errors
 
@@ -55,14 +55,24 @@ async def run(
     return cast(list[Any], reply)
 
 
-async def run_each(client: Client, name: str, calls: Sequence[Call]) -> list[list[Any]]:
-    """Several calls of one script, as one and as one atomic step; their replies. Raises like `run`."""
+async def run_each(client: Client, name: str, calls: Sequence[Call]) -> list[list[Any] | RedisError]:
+    """Several calls of one script, as one and as one atomic step; their replies, or what went wrong with one of them.
+    Raises like `run` where nothing went well.
+    """
     if len(calls) == 1:
         return [await run(client, name, *calls[0])]
     lengths = [length for call in calls for length in (len(call.keys), len(call.args))]
     keys = [key for call in calls for key in call.keys]
     args = [arg for call in calls for arg in call.args]
     return await run(client, name, keys, [len(calls), *lengths, *args], as_steps=True)
+
+
+def heard(name: str, reply: list[Any] | RedisError) -> list[Any]:
+    """The reply to one of several calls. Raises StoreUnavailable where there is none."""
+    with store_errors(name):
+        if isinstance(reply, RedisError):
+            raise reply
+    return reply
 
 
 async def read_score(client: Client, key: str, member: str) -> float | None:
