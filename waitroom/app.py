@@ -167,7 +167,7 @@ def tokens_of(settings: Settings) -> Tokens:
     """Tickets that find their orders as long as these are kept."""
     return Tokens(
         settings.room,
-        [key.get_secret_value() for key in settings.secret],
+        settings.signing_keys,
         ticket_lifetime_ms=max(TICKET_LIFETIME_MS, settings.order_keep if settings.order_routes else 0),
     )
 
@@ -212,7 +212,7 @@ def create_gate(lines: Sequence[Line], pool: OriginPool, clients: Clients, healt
     if len(lines) == 1:
         return Gate(**first)
     invited = Gate(**of_line(lines[1], InvitedEntrance, COOKIE))
-    tokens = InviteTokens(settings.room, [key.get_secret_value() for key in settings.secret])
+    tokens = InviteTokens(settings.room, settings.signing_keys)
     return TwoLines(invited, tokens, **first)
 
 

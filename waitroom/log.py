@@ -182,7 +182,7 @@ class Redactor:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every secret among the settings, as text, longest first; a password also as it stands in its URL."""
-    found = [key.get_secret_value() for key in settings.secret]
+    found = settings.signing_keys
     for room in settings.every_room:
         found += [key.get_secret_value() for key in room.shop_secret]
         found += [secret.get_secret_value() for _, secret in room.bypass.headers]

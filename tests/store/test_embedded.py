@@ -19,8 +19,8 @@ import redis
 
 from waitroom.core.errors import DataFolderBusy, EmbeddedUnavailable
 from waitroom.store import embedded, server_program
-from waitroom.store.data_folder import take_lock
-from waitroom.store.embedded import EmbeddedRedis, find_running, load_or_make_secret, start_embedded
+from waitroom.store.data_folder import load_or_make_secret, take_lock
+from waitroom.store.embedded import EmbeddedRedis, find_running, start_embedded
 
 PROGRAMS = [server for server in map(server_program.identify, server_program.candidates()) if server is not None]
 OLD = next((Path(server.path) for server in PROGRAMS if server.version < (7, 0)), None)

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from pydantic import SecretStr
-
 from waitroom.cli.placement import Finding, look_closely
 from waitroom.cli.placement.wire import reason, to_origin
 from waitroom.config import load
@@ -19,8 +17,8 @@ from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc
 from waitroom.edge.pages.look import look_faults
 from waitroom.log import Redactor, secrets_of
-from waitroom.store.data_folder import load_or_make_secret
-from waitroom.store.embedded import find_running
+from waitroom.store.data_folder import with_secret
+from waitroom.store.embedded import redis_of
 from waitroom.store.probe import Found, probe
 from waitroom.store.reasons import redis_fault
 from waitroom.store.server_program import OLDEST, choose_server
@@ -68,9 +66,8 @@ def check(
 def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]) -> list[Finding]:
     """With the secret and the Redis of a gateway that keeps its own, if one runs."""
     url = redis_of(settings)
-    if url is not None and settings.redis_url is None and not settings.secret:
-        own = (SecretStr(load_or_make_secret(settings.data_dir)),)
-        settings = settings.throughout(secret=own)
+    if url is not None and settings.redis_url is None:
+        settings = with_secret(settings)
     has_redis = any(item.name == "eviction" for item in items)
     reaches_shops = all(item.ok for item in items if item.name == "origin")
     found = look_closely(settings, url if has_redis else None, reaches_shop=reaches_shops, tell=tell)
@@ -80,11 +77,6 @@ def look_deep(settings: Settings, items: list[Item], tell: Callable[[str], None]
                 room.model_copy(update={"public_url": None}), None, reaches_shop=reaches_shops, tell=tell
             )
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity)
-
-
-def redis_of(settings: Settings) -> str | None:
-    """The Redis of the settings, or the one that a gateway runs on the data folder; None if neither."""
-    return settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
 
 
 def check_pages(settings: Settings) -> Iterator[Item]:

@@ -10,15 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import SecretStr
-
 from waitroom.cli.console import MISUSED, fail, say
 from waitroom.cli.room import operator, speak
 from waitroom.core.invites import ID, MOST_INVITES, MOST_USES, Invite, InviteTokens, invited_part
 from waitroom.core.paths import own_path
 from waitroom.core.settings import Settings
 from waitroom.core.times import iso_utc, parse_when
-from waitroom.store.data_folder import load_or_make_secret
+from waitroom.store.data_folder import with_secret
 from waitroom.store.invites import note_batch, revoke
 from waitroom.store.room import Room
 
@@ -55,8 +53,7 @@ def make_invites(settings: Settings, wanted: Wanted, *, as_json: bool) -> None:
     base = (wanted.url or settings.public_url or "").rstrip("/")
     if not base.startswith(("http://", "https://")):
         fail("Say how browsers reach the shop: set WAITROOM_PUBLIC_URL, or --url https://shop.example.", code=MISUSED)
-    keys = settings.secret or (SecretStr(load_or_make_secret(settings.data_dir)),)
-    tokens = InviteTokens(settings.room, [key.get_secret_value() for key in keys])
+    tokens = InviteTokens(settings.room, with_secret(settings).signing_keys)
     batch = "".join(secrets.choice(BATCH) for _ in range(BATCH_LENGTH))
     facts = {
         "count": str(wanted.number),

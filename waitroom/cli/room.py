@@ -15,7 +15,7 @@ from waitroom.core.changes import Wanted
 from waitroom.core.errors import WaitroomError
 from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
-from waitroom.store.embedded import find_running
+from waitroom.store.embedded import redis_of
 from waitroom.store.operating import change, explain, look, plan_change, plan_reset, reset
 from waitroom.store.overview import Overview, facts
 from waitroom.store.room import Room
@@ -102,7 +102,7 @@ def speak(settings: Settings, verb: Callable[[Room], Awaitable[T]]) -> T:
 def speak_of(every: Sequence[Settings], verb: Callable[[Sequence[Room]], Awaitable[T]]) -> T:
     """The same for several rooms at once."""
     settings = every[0]
-    url = settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
+    url = redis_of(settings)
     if url is None:
         fail(
             f"No gateway runs on {settings.data_dir.absolute()}. Start one, or set WAITROOM_DATA_DIR or "

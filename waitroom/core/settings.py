@@ -309,6 +309,11 @@ class Settings(BaseModel):
         return self.model_copy(update={**changed, "rooms": rooms})
 
     @property
+    def signing_keys(self) -> list[str]:
+        """As text; the first signs."""
+        return [key.get_secret_value() for key in self.secret]
+
+    @property
     def room_query(self) -> str:
         """What names this room in the query of an own route; empty where none has to."""
         return f"room={self.room}" if self.named else ""

@@ -26,7 +26,8 @@ from waitroom.core.redis_url import redis_url_shown
 from waitroom.core.settings import Settings
 from waitroom.serve.listening import CannotListen, listen, raise_file_limit
 from waitroom.serve.parent import Parent, noted_signals
-from waitroom.store.embedded import EmbeddedRedis, load_or_make_secret, start_embedded
+from waitroom.store.data_folder import with_secret
+from waitroom.store.embedded import EmbeddedRedis, start_embedded
 
 __all__ = ["CannotListen", "run"]
 
@@ -59,8 +60,7 @@ def run(settings: Settings, *, announce: Callable[[str], None], app: str = APP) 
         if settings.redis_url is None:
             redis = start_embedded(settings.data_dir)
             stack.callback(redis.stop)
-            keys = settings.secret or (SecretStr(load_or_make_secret(settings.data_dir)),)
-            settings = settings.throughout(redis_url=SecretStr(redis.url), secret=keys)
+            settings = with_secret(settings).throughout(redis_url=SecretStr(redis.url))
         parent = Parent(settings, sockets, admin_sockets, redis, signals, app=app, announce=announce_all)
         stack.callback(parent.close)
         return parent.watch()

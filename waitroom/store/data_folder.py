@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from waitroom.core.errors import DataFolderBusy, EmbeddedUnavailable
+from waitroom.core.settings import Settings
 
 ORPHAN_S = 5.0
 SECRET_LENGTH = 32
@@ -72,6 +75,13 @@ def load_or_make_secret(data_dir: Path) -> str:
             "Put the right key back, or remove the file: a new one is made, and everybody in line starts again."
         )
     return secret
+
+
+def with_secret(settings: Settings) -> Settings:
+    """The settings, with the folder's signing key where they name none. Raises EmbeddedUnavailable."""
+    if settings.secret:
+        return settings
+    return settings.throughout(secret=(SecretStr(load_or_make_secret(settings.data_dir)),))
 
 
 def take_lock(data_dir: Path) -> int:

@@ -54,7 +54,7 @@ class Drawing:
         self._room = room
         self._name = settings.room
         self._source = settings.draw_source
-        self._keys = DrawKeys(settings.room, [secret.get_secret_value() for secret in settings.secret])
+        self._keys = DrawKeys(settings.room, settings.signing_keys)
         self._draw: Draw | None = None
         self._places: Places | None = None
         self._announced = ""

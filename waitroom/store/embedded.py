@@ -18,9 +18,9 @@ from pathlib import Path
 import structlog
 
 from waitroom.core.errors import EmbeddedUnavailable
+from waitroom.core.settings import Settings
 from waitroom.store.data_folder import (
     in_sentences,
-    load_or_make_secret,
     make_data_dir,
     read_record,
     remove_record,
@@ -29,8 +29,6 @@ from waitroom.store.data_folder import (
 )
 from waitroom.store.lifeline import Child, start_child
 from waitroom.store.server_program import Server, choose_server, multi_part
-
-__all__ = ["EmbeddedRedis", "find_running", "load_or_make_secret", "start_embedded"]
 
 SOCKET_PATH_BYTES = 103  # 107 on Linux, 103 on macOS
 ANSWER_S = 5.0
@@ -151,6 +149,11 @@ def find_running(data_dir: Path) -> str | None:
     if isinstance(path, str) and ping(Path(path)):
         return f"unix://{path}"
     return None
+
+
+def redis_of(settings: Settings) -> str | None:
+    """The URL of the settings' Redis, or of the one that a gateway runs on their data folder; None if neither."""
+    return settings.redis_url.get_secret_value() if settings.redis_url else find_running(settings.data_dir)
 
 
 def command_line(server: Server, data_dir: Path, path: Path) -> list[str]:

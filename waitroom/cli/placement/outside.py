@@ -240,6 +240,6 @@ def hold_findings(outside: Outside, hold_s: int) -> Iterator[Finding]:
 
 
 def stray_ticket(outside: Outside, room: Overview) -> Sequence[Field]:
-    tokens = Tokens(outside.settings.room, [key.get_secret_value() for key in outside.settings.secret])
+    tokens = Tokens(outside.settings.room, outside.settings.signing_keys)
     ticket = Ticket(outside.settings.room, room.state.generation, NEVER_ISSUED, secrets.token_hex(16), room.now_ms)
     return [("waitroom-ticket", tokens.sign_ticket(ticket))]

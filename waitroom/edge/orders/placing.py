@@ -76,7 +76,7 @@ class Orders:
         self.line = passage.line
         self.exchanges = Exchanges(attempts, passage)
         self.limit_s = settings.order_limit_ms / 1000
-        self._keys = [derive(key.get_secret_value(), f"waitroom.order.{settings.room}") for key in settings.secret]
+        self._keys = [derive(key, f"waitroom.order.{settings.room}") for key in settings.signing_keys]
         self._placing: dict[str, Placing] = {}
         self._held_bytes = 0
         self._held_of: Counter[str] = Counter()
