@@ -131,7 +131,7 @@ def wait_range(ahead: int, pace: Pace | None) -> tuple[float, float] | None:
     soon = (people - spread) / fast if people > spread else 0.0
     late = (people + spread) / slow
     more = soon / LEAVING_TAKES_S
-    leaving = leaving_high * soon + unknown * min(more, LEAVING_UNKNOWN)
+    leaving = leaving_high * soon + unknown * (more if more < LEAVING_UNKNOWN else LEAVING_UNKNOWN)
     if leaving > NOBODY:
         soon *= math.log1p(leaving) / leaving
     leaving = leaving_low * late
@@ -148,7 +148,8 @@ def next_poll(soonest_s: float | None, number: int) -> tuple[float, int]:
         return 5.0 * spread(number), 0
     if soonest_s < HOLD_BELOW_S:
         return 1.0, int(min(HOLD_S[1], max(HOLD_S[0], soonest_s / HOLD_PART)))
-    return min(LONGEST_POLL_S, max(5.0, (soonest_s - HOLD_BELOW_S) / 10)) * spread(number), 0
+    far_s = (soonest_s - HOLD_BELOW_S) / 10
+    return (5.0 if far_s < 5.0 else far_s if far_s < LONGEST_POLL_S else LONGEST_POLL_S) * spread(number), 0
 
 
 def first_poll_s(number: int) -> float:

@@ -51,7 +51,9 @@ class InviteTokens:
         self._purpose = Purpose("i1", room, keys, (NAME, INTEGER, INTEGER, FLAG, INTEGER))
 
     def sign(self, invite: Invite) -> str:
-        return self._purpose.sign(invite.batch, invite.serial, invite.uses, int(invite.is_early), invite.expires_ms)
+        return self._purpose.sign(
+            f"{invite.batch}.{invite.serial}.{invite.uses}.{int(invite.is_early)}.{invite.expires_ms}"
+        )
 
     def read(self, token: str) -> Invite | None:
         """None for what we did not sign for this room, or cannot read."""

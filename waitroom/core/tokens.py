@@ -130,12 +130,12 @@ class Purpose:
         self._token = re.compile(rb"(%b)\.%b" % (layout, SIGNATURE))
         self._text = re.compile(rb"\.".join(fields))
 
-    def sign(self, *fields: str | int) -> str:
-        """Raises ValueError for fields that could not be read back."""
-        text = ".".join(map(str, fields)).encode()
+    def sign(self, fields: str) -> str:
+        """`fields` have a dot between them. Raises ValueError for what could not be read back."""
+        text = fields.encode()
         token = self._mac.sign(b"%b.%b" % (self._start, text))
         if len(token) > LONGEST_TOKEN or self._text.fullmatch(text) is None:
-            raise ValueError(f"a token cannot carry {text!r}")
+            raise ValueError(f"a token cannot carry {fields!r}")
         return token.decode()
 
     def read(self, token: str | bytes) -> re.Match[bytes] | Unreadable | None:
@@ -172,19 +172,21 @@ class Tokens:
         """Raises ValueError for what could not be read back."""
         room, generation, number, visitor, issued_ms = ticket
         self._check_room(room)
-        return self._tickets.sign(generation, number, visitor, issued_ms)
+        return self._tickets.sign(f"{generation}.{number}.{visitor}.{issued_ms}")
 
     def sign_move(self, move: Move) -> str:
         """Raises ValueError for what could not be read back."""
         room, generation, number, visitor, issued_ms = move.ticket
         self._check_room(room)
-        return self._moves.sign(generation, number, visitor, issued_ms, move.expires_ms)
+        return self._moves.sign(f"{generation}.{number}.{visitor}.{issued_ms}.{move.expires_ms}")
 
     def sign_pass(self, pass_: Pass) -> str:
         """Raises ValueError for what could not be read back."""
         room, visitor, generation, place, valid_from_ms, end_ms, begun_ms, provisional = pass_
         self._check_room(room)
-        return self._passes.sign(generation, place, visitor, valid_from_ms, end_ms, begun_ms, int(provisional))
+        return self._passes.sign(
+            f"{generation}.{place}.{visitor}.{valid_from_ms}.{end_ms}.{begun_ms}.{int(provisional)}"
+        )
 
     def read_ticket(self, token: str | bytes, now_ms: int) -> Ticket | Unreadable | None:
         """None for what is no ticket of this room, is forged, or was issued a lifetime ago."""

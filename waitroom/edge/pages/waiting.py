@@ -262,9 +262,11 @@ class Pages:
         longest_s = self._refresh_s.get(state, 0)
         if state != "waiting" or wait_s is None:
             return longest_s
-        return min(longest_s, max(RETRY_S, int(wait_s[1]) // 2))
+        half_s = int(wait_s[1]) // 2
+        return longest_s if half_s >= longest_s else min(longest_s, max(RETRY_S, half_s))
 
 
+@lru_cache(maxsize=64)
 def retry_after(next_poll_s: float) -> tuple[bytes, bytes]:
     return b"retry-after", b"%d" % max(1, round(next_poll_s))
 
