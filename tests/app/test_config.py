@@ -52,7 +52,7 @@ def test_a_missing_origin_is_a_fault_that_says_what_it_is() -> None:
         load({})
 
     assert caught.value.faults == (
-        "WAITROOM_ORIGIN is missing: The shop: `http(s)://host[:port]`, or `unix:` and a path.",
+        "WAITROOM_ORIGIN is missing; set it to the shop: http(s)://host[:port], or unix: and a path.",
     )
 
 

@@ -184,7 +184,8 @@ def sentence(fault: Mapping[str, object], values: Mapping[str, str], name_of: Ca
     field = str(fault["loc"][0])  # type: ignore[index]
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "missing":
-        return f"{name_of(field)} is missing: {Settings.model_fields[field].description}"
+        meant = (Settings.model_fields[field].description or "").replace("`", "")
+        return f"{name_of(field)} is missing; set it to {meant[:1].lower()}{meant[1:]}"
     if fault["type"] == "literal_error":
         context = fault["ctx"]
         assert isinstance(context, dict)
