@@ -5,16 +5,14 @@ and counted as seats, when Redis is back.
 """
 
 import time
-from secrets import randbelow
 
 from waitroom.core.meter import Meter, grant
 from waitroom.core.model import Snapshot
 from waitroom.core.tokens import Pass
-from waitroom.edge.visitor import Desk
+from waitroom.edge.visitor import Desk, random_place
 from waitroom.store.line import Line
 
 GENERATION = "emergency"
-PLACES = 10**15
 
 
 class Emergency:
@@ -40,7 +38,7 @@ class Emergency:
             return None
         now_ms = int(self._line.now_ms())
         pass_ = self._desk.admitted(
-            visitor_id, GENERATION, randbelow(PLACES), admit_ms=now_ms + (admit_us - now_us) / 1000, now_ms=now_ms
+            visitor_id, GENERATION, random_place(), admit_ms=now_ms + (admit_us - now_us) / 1000, now_ms=now_ms
         )
         self._line.renew(pass_.generation, pass_.place, pass_.end_ms)
         return pass_

@@ -11,7 +11,6 @@ more people wait, but of the same kinds.
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from secrets import randbelow
 
 import structlog
 
@@ -20,12 +19,12 @@ from waitroom.core.figures import SHADOWED
 from waitroom.core.requests import value_of
 from waitroom.core.shadow import OTHER_PATHS, client_of, row_name, shape_of
 from waitroom.edge.request import Request
+from waitroom.edge.visitor import random_place
 from waitroom.store.line import Line
 from waitroom.store.replies import Entry, Newcomer
 
 SHADOW = "shadow"
-"""The generation of passes without an admission; their place is a random one that no number reaches."""
-PLACES = 10**15
+"""The generation of passes without an admission."""
 ASK_S = 0.5
 MOST_PATHS = 120
 FIRST_LINE_S, LINE_S = 1.0, 60.0
@@ -54,7 +53,7 @@ class Shadow:
         now_ms = self._line.now_ms()
         if entry is None or entry.admit_ms is None:
             self.count(request)
-            return Entry(SHADOW, randbelow(PLACES), now_ms)
+            return Entry(SHADOW, random_place(), now_ms)
         return entry._replace(admit_ms=min(entry.admit_ms, now_ms))
 
     def count(self, request: Request) -> None:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from os import urandom
+from secrets import randbelow
 from typing import NamedTuple
 
 from waitroom.core.judge import Holds
@@ -178,6 +179,11 @@ class Desk:
             return gone
         ended = pass_._replace(end_ms=now_ms, provisional=False)
         return [gone[0], self.set_pass(ended, now_ms, secure=secure)]
+
+
+def random_place() -> int:
+    """Of a pass that is nobody's admission: one that no number reaches."""
+    return randbelow(10**15)
 
 
 def is_in_use(token: Unreadable, snapshot: Snapshot | None) -> bool:
