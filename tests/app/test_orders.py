@@ -15,6 +15,7 @@ from waitroom.core.orders.attempt import Outcome
 from waitroom.demo.browser import Answer
 from waitroom.edge.orders import placing
 from waitroom.edge.orders.exchange import UNDER_WAY_OF_ONE
+from waitroom.edge.orders.uploads import HELD_OF_ONE
 
 OUTCOMES = {
     "well": Outcome.CONFIRMED,
@@ -464,7 +465,7 @@ async def test_one_visitors_slow_bodies_leave_everybody_else_protected() -> None
         await asyncio.sleep(0.5)
 
         answers = [await ann.order("1"), await ann.order("1")]
-        too_many = len(slow) - placing.HELD_OF_ONE - UNDER_WAY_OF_ONE
+        too_many = len(slow) - HELD_OF_ONE - UNDER_WAY_OF_ONE
         async with asyncio.timeout(15):
             first = [(await each).status for each in islice(asyncio.as_completed(slow), too_many + 1)]
         for task in slow:

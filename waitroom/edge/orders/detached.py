@@ -7,64 +7,17 @@ takes too long over a piece is let go, and the rest is read without it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-from waitroom.core.errors import OriginFailure
 from waitroom.core.requests import Header
 from waitroom.edge.answers import Answer
 from waitroom.edge.request import Request
-from waitroom.edge.shop.origin_limits import Limits
 from waitroom.edge.wire.exchange import Exchange
 
 KEPT_BYTES: Final = 65_536
 CLIENT_S: Final = 10.0
-
-
-class Upload(NamedTuple):
-    """A request's body as far as it was read: `is_whole`, or more is to come from the client."""
-
-    parts: list[bytes]
-    is_whole: bool
-
-    def again(self, receive: Receive) -> Receive:
-        """ASGI's receive, as if nothing had been read yet."""
-        parts: list[bytes] | None = self.parts
-
-        async def read() -> Message:
-            nonlocal parts
-            if parts is None:
-                return await receive()
-            body, parts = b"".join(parts), None
-            return {"type": "http.request", "body": body, "more_body": not self.is_whole}
-
-        return read
-
-
-async def read_body(receive: Receive, limit_bytes: int, pace: Limits) -> Upload | None:
-    """The body, whole or the beginning of it that exceeds the limit; None if the client left meanwhile. Raises
-    OriginFailure for one slower than `upload_bytes` in `upload_s`, as everywhere.
-    """
-    parts: list[bytes] = []
-    size = fresh = 0
-    try:
-        async with asyncio.timeout(pace.upload_s) as clock:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                more = message.get("more_body", False)
-                if not more or size > limit_bytes:
-                    return Upload(parts, not more and size <= limit_bytes)
-                fresh += len(parts[-1])
-                if fresh >= pace.upload_bytes:  # a byte now and then is no progress
-                    fresh = 0
-                    clock.reschedule(asyncio.get_running_loop().time() + pace.upload_s)
-    except TimeoutError:
-        raise OriginFailure("upload", "no more of the request's body") from None
 
 
 class Detached:

@@ -18,8 +18,7 @@ held in this worker's memory for two minutes. The log gets the attempt's id, its
 import asyncio
 import hmac
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -34,9 +33,9 @@ from waitroom.core.requests import Header, is_navigation
 from waitroom.core.settings import Settings
 from waitroom.core.tokens import Pass, derive
 from waitroom.edge.answers import NO_STORE, Answer
-from waitroom.edge.orders.detached import Upload, read_body
 from waitroom.edge.orders.exchange import IDEMPOTENCY_KEY, WAIT_S, Asked, Exchanges, Placing
 from waitroom.edge.orders.repeats import AGAIN, answer_repeat, page_of
+from waitroom.edge.orders.uploads import HeldBodies, Upload, read_body
 from waitroom.edge.passage import Passage
 from waitroom.edge.request import Request
 from waitroom.edge.routes import read_form
@@ -52,10 +51,6 @@ LOOKING_OF_ONE: Final = 4
 """So many repeats of one worker, and of one visitor, look; more are told at once that the order is under way."""
 UPLOAD_S: Final = 900.0
 """So long an order may take whose body is too large to be read before."""
-HELD_BYTES: Final = 64 * 1024 * 1024
-"""Bodies held at once, per worker; beyond that orders are sent on like those that are too large."""
-HELD_OF_ONE: Final = 4
-"""Of these so many of the longest for one visitor: nobody takes the others' protection by sending slowly."""
 ROUNDS: Final = 6
 """A repeat that meets something new each time it looks is told that the order is under way."""
 LONGEST_KEY: Final = 255
@@ -78,8 +73,7 @@ class Orders:
         self.limit_s = settings.order_limit_ms / 1000
         self._keys = [derive(key, f"waitroom.order.{settings.room}") for key in settings.signing_keys]
         self._placing: dict[str, Placing] = {}
-        self._held_bytes = 0
-        self._held_of: Counter[str] = Counter()
+        self._held = HeldBodies(settings.order_body_max)
         self._looking: Counter[str] = Counter()
 
     def suspect(self, request: Request) -> Suspect | None:
@@ -115,8 +109,8 @@ class Orders:
     ) -> None:
         """Answer a request that may place an order."""
         expected = length_of(request, self.settings.order_body_max)
-        limit_bytes = self.settings.order_body_max if self._has_room(pass_.visitor, expected) else 0
-        with self._holding(pass_.visitor, min(expected, limit_bytes)):
+        limit_bytes = self.settings.order_body_max if self._held.has_room(pass_.visitor, expected) else 0
+        with self._held.holding(pass_.visitor, min(expected, limit_bytes)):
             try:
                 upload = await read_body(request.receive, limit_bytes, self.passage.proxy.pool.limits)
                 if upload is None:
@@ -271,22 +265,6 @@ class Orders:
         """One for each secret, so that an order is known again while they are rotated."""
         text = netstrings((visitor.encode(), sameness, client_key.encode()))
         return [hmac.digest(key, text, "sha256").hex()[:32] for key in self._keys]
-
-    def _has_room(self, visitor: str, size: int) -> bool:
-        of_visitor = self._held_of[visitor] + size
-        return self._held_bytes + size <= HELD_BYTES and of_visitor <= HELD_OF_ONE * self.settings.order_body_max
-
-    @contextmanager
-    def _holding(self, visitor: str, size: int) -> Iterator[None]:
-        self._held_bytes += size
-        self._held_of[visitor] += size
-        try:
-            yield
-        finally:
-            self._held_bytes -= size
-            self._held_of[visitor] -= size
-            if not self._held_of[visitor]:
-                del self._held_of[visitor]
 
 
 def field_of(request: Request, wanted: bytes) -> bytes:
