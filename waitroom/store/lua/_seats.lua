@@ -24,6 +24,6 @@ end
 -- Count a seat until `end_ms`, not less long than it is counted already. 1 if it was not counted at all, else 0.
 local function keep_seat(active, member, end_ms)
   local is_new = redis.call('ZADD', active, 'GT', end_ms, member)
-  redis.call('PEXPIRE', active, ACTIVE_KEPT)
+  if is_new == 1 then redis.call('PEXPIRE', active, ACTIVE_KEPT) end
   return is_new
 end

@@ -22,6 +22,7 @@ for i = 10, 9 + 2 * renewals, 2 do
     back = back + keep_seat(KEYS[4], ARGV[i], ARGV[i + 1])
   end
 end
+if renewals > 0 then redis.call('PEXPIRE', KEYS[4], ACTIVE_KEPT) end
 local ghosts = back > 0 and ghost_seats(KEYS[10]) or 0
 if ghosts > 0 then redis.call('HSET', KEYS[10], 'seats', whole(math.max(0, ghosts - back))) end
 
