@@ -1,7 +1,7 @@
 """The line of people with an invite: the second line of a room, which goes by the limits and the phases of the first.
 
 Its state, numbers, front, meter and door are its own; seats and ended passes are the room's. Numbers come from redeemed
-invites alone (`store/lua/redeem.lua`).
+invites alone (`store/lua/redeem.lua`). Its loop goes in step with the first one's.
 """
 
 import asyncio

@@ -85,8 +85,7 @@ class Line:
         self._is_closing = False
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
-        self.begins = asyncio.Event()
-        """Set for a moment as each round of the loop begins."""
+        self.begins = asyncio.Event()  # set for a moment as each round of the loop begins
 
     async def open(self) -> None:
         """Start the loop; returns at once, the first snapshot may take longer than that."""
