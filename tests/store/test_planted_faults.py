@@ -10,7 +10,7 @@ import uvloop
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.store.histories.planted import PLANTED, histories_until_found
-from tests.store.room_support import Replacement
+from tests.store.room_support import Replacement, rules_taken_out
 from tests.store.test_room_model import WRONG, RoomAgainstModel
 from tests.support import running_redis
 from waitroom.core import presence
@@ -104,3 +104,10 @@ def test_the_history_checker_finds_a_fault(one_redis_url: str, fault: str) -> No
 
     print(f"{fault}: found in history {needed}")
     assert needed
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_what_is_planted_is_another_text_of_a_script_or_another_rule(fault: str) -> None:
+    """So that the command that counts them finds each where it was."""
+    with PLANTED[fault].in_place() as without, rules_taken_out(without):
+        pass

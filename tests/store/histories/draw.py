@@ -4,6 +4,7 @@ Half of them wait for a public note, which an operator enters when it pleases th
 the place of whoever asks, and the draw as a worker has it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,7 @@ from tests.store.histories.sale import SALE_MISHAPS, SaleWorld, plan
 from tests.store.histories.worker import Person, Worker
 from tests.store.histories.world import Mishaps, World
 from waitroom.core.meter import Limits
-from waitroom.core.model import read_state
+from waitroom.core.model import Snapshot, read_state
 from waitroom.core.sale.draw_state import Draw
 from waitroom.core.sale.schedule import Schedule, write_new_sale
 from waitroom.store.drawing import enter_note
@@ -26,25 +27,25 @@ NOTE, OTHER = "7 12 31", "1 2 3"
 SOON_S = 1.5
 """Two seconds after an adoption the sale goes on without whoever was not heard."""
 
-Key = tuple[str, str, str, int | None, tuple[tuple[int, int], ...]]
+Fact = tuple[str, int] | tuple[str, int, tuple[tuple[int, int], ...], str, str]
 
 
-def key_of(draw: Draw | None) -> Key | None:
-    """What places follow from."""
-    if draw is None or not draw.is_known:
-        return None
-    return draw.generation, draw.seed, draw.note, draw.numbers, draw.left_out
+def facts_of(draw: Draw | None) -> Iterator[Fact]:
+    """Who takes part, and what places follow from."""
+    if draw is not None and draw.numbers:
+        yield draw.generation, draw.numbers
+        if draw.is_known:
+            yield draw.generation, draw.numbers, draw.left_out, draw.seed, draw.note
 
 
 @dataclass
 class DrawWorld(SaleWorld):
-    """`drawn`: by generation, the draw that somebody was told of."""
+    """`facts`: of draws, as somebody was told; `known_to`: by worker, what it ever knew."""
 
     slips: tuple[float, ...] = (0.5, 5)
-    drawn: dict[str, Key] = field(default_factory=dict)
-    gathered: set[str] = field(default_factory=set)
+    facts: set[Fact] = field(default_factory=set)
+    known_to: dict[str, set[Fact]] = field(default_factory=dict)
     losses_s: list[float] = field(default_factory=list)
-    known_to: dict[str, Key] = field(default_factory=dict)
     told_by: set[tuple[str, Place, int]] = field(default_factory=set)
 
     async def begin(self, first: Limits) -> None:
@@ -64,26 +65,23 @@ class DrawWorld(SaleWorld):
 
     def heard(self, worker: Worker) -> None:
         assert worker.snapshot is not None
-        snapshot, state = worker.snapshot, worker.snapshot.state
-        key = key_of(state.draw)
-        if state.sale.latched == "drawn" and state.sale.lobby_size and state.generation not in self.gathered:
-            self.gathered.add(state.generation)
-            self.note(Gathered(self.now_s, state.generation, state.sale.lobby_size))
-        if key is None or state.draw is None or self.known_to.get(worker.name) == key:
-            return
-        self.known_to[worker.name] = key
-        self.drawn.setdefault(state.generation, key)
-        lobby, waits = state.draw.lobby, state.sale.latched == "drawn" and state.sale.schedule is not None
-        people = numbers_of_people(lobby.numbers, lobby.left_out)
-        self.note(
-            Drawn(
-                self.now_s,
-                state.generation,
-                lobby.numbers,
-                tuple(snapshot.place_of(number) for number in people),
-                self.true_s(state.learned_ms) if waits and lobby.numbers else 0.0,
-            )
-        )
+        state, known = worker.snapshot.state, self.known_to.setdefault(worker.name, set())
+        new = [fact for fact in facts_of(state.draw) if fact not in known]
+        known.update(new)
+        for fact in new:
+            if len(fact) > 2:
+                self.note(self.drawn(worker.snapshot))
+            elif fact not in self.facts:
+                self.note(Gathered(self.now_s, state.generation, fact[1]))
+            self.facts.add(fact)
+
+    def drawn(self, snapshot: Snapshot) -> Drawn:
+        """The draw as a worker knows it; until when nobody is let in, where that is still to come."""
+        state, draw = snapshot.state, snapshot.state.draw
+        assert draw is not None
+        places = tuple(map(snapshot.place_of, numbers_of_people(draw.lobby.numbers, draw.lobby.left_out)))
+        learned_s = self.true_s(state.learned_ms) if state.sale.latched == "drawn" and state.learned_ms else 0.0
+        return Drawn(self.now_s, state.generation, draw.lobby.numbers, places, learned_s)
 
     def told(self, worker: Worker, person: Person) -> None:
         assert worker.snapshot is not None
@@ -109,13 +107,14 @@ class DrawWorld(SaleWorld):
     async def look_for_the_forgotten(self) -> None:
         """A draw that Redis lost, and every worker that knew it died, or sleeps too long to tell: it is made anew."""
         fields = await self.fields(self.lines[0])
-        kept = key_of(read_state(fields).draw) if fields else None
-        awake = [w for w in self.workers if w.stalled_until_s - self.now_s < SOON_S]
-        remembered = {kept, *(self.known_to.get(worker.name) for worker in awake)}
-        for generation, key in list(self.drawn.items()):
-            if key not in remembered:
-                del self.drawn[generation]
-                self.note(Forgotten(self.now_s, generation))
+        remembered = set(facts_of(read_state(fields).draw)) if fields else set()
+        for worker in self.workers:
+            if worker.stalled_until_s - self.now_s < SOON_S:
+                remembered |= self.known_to.get(worker.name, set())
+        for generation in {fact[0] for fact in self.facts - remembered}:
+            self.note(Forgotten(self.now_s, generation))
+            for known in (self.facts, *self.known_to.values()):
+                known -= {fact for fact in known if fact[0] == generation}
 
     # What operators do.
 

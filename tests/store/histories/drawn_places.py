@@ -54,7 +54,9 @@ def broken_draws(history: History) -> Iterator[Fault]:
                 drawn.pop(event.generation, None)
                 gathered.pop(event.generation, None)
             case Gathered():
-                gathered.setdefault(event.generation, (event.numbers, index))
+                numbers, at = gathered.setdefault(event.generation, (event.numbers, index))
+                if numbers != event.numbers:
+                    yield Fault("P7", index, f"{numbers} were in the draw before", (at,))
             case Drawn():
                 if sorted(event.places) != list(range(len(event.places))):
                     yield Fault("P4", index, "places are missing, or given twice")

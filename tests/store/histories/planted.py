@@ -58,7 +58,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "a full room is not full": Planted("line", "P2", ("return r.max_active - taken", "return math.huge")),
     "another server is taken for the same": Planted("line", "P4", ("or v[2] ~= server_id() then", "then")),
     "only who adopts first tells what it remembers": Planted(
-        "line", "P4", owner=Memory, name="tell_untold", by=tell_nothing
+        "line", "P2", owner=Memory, name="tell_untold", by=tell_nothing
     ),
     "numbers are given after the end": Planted(
         "sale", "sale", ("elseif numbers and string.find", "elseif string.find")
@@ -91,7 +91,7 @@ PLANTED: Final[dict[str, Planted]] = {
         "invited", "P4", ("if is_taken or is_of_now and", "if is_of_now and")
     ),
     "a new share counts from a line's own reservations": Planted(
-        "invited", "P1", ("local base, tokens = r.now + ahead, 0", "local base, tokens = math.max(r.now, r.last), 0")
+        "invited", "P1", ("old.now + ahead, at == 1", "math.max(old.now, old.last), at == 1")
     ),
     "each line has all seats": Planted("invited", "P2", owner=Keys, name="__init__", by=keys_with_seats_of_one_line),
     "only the first line is changed": Planted("invited", "P1", ("if KEYS[3] then", "if false then")),
