@@ -3,15 +3,21 @@
 When more than half of the last minute's provisional passes never came back (the line counts them, over all
 workers), or one address has 20 open at this worker, newcomers get the waiting page first, and its first poll
 proves the cookie.
+
+Of preflights, which need no pass, so many are at the shop at once; of one address, once half of the room is taken, no
+more than a quarter.
 """
 
 import ipaddress
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 OPEN_S = 60.0
 MOST_OPEN = 20
 REMEMBERED = 20_000
+MOST_PREFLIGHTS = 64
 
 
 class Flood:
@@ -40,6 +46,28 @@ class Flood:
             self._by_address[known[1]] -= 1
             if self._by_address[known[1]] <= 0:
                 del self._by_address[known[1]]
+
+
+class Preflights:
+    """The preflights of a gate that are at the shop, by address."""
+
+    def __init__(self) -> None:
+        self.by_address: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, ip: str) -> Iterator[bool]:
+        """Whether one more may go to the shop; if so it is counted until the end."""
+        address, count = network_of(ip), self.by_address.total()
+        may_go = count < MOST_PREFLIGHTS and (
+            count < MOST_PREFLIGHTS // 2 or self.by_address[address] < MOST_PREFLIGHTS // 4
+        )
+        self.by_address[address] += may_go
+        try:
+            yield may_go
+        finally:
+            self.by_address[address] -= may_go
+            if not self.by_address[address]:
+                del self.by_address[address]
 
 
 def network_of(ip: str) -> str:

@@ -37,6 +37,7 @@ from waitroom.edge.bypass import Bypasses
 from waitroom.edge.clients import Clients
 from waitroom.edge.emergency import Emergency
 from waitroom.edge.entrance import Entered
+from waitroom.edge.flood import Preflights
 from waitroom.edge.own import OwnRoutes
 from waitroom.edge.pages.problems import Problems
 from waitroom.edge.pages.waiting import Pages, retry_after
@@ -53,7 +54,6 @@ DOOR_S = 5.0
 """So long a request waits at the door without a page to look at; then the page, which goes on from there."""
 PASS, WAITING = Holds.PASS, Holds.WAITING  # names of the module are looked up faster than an Enum's members
 POLL = b"/-/waitroom/status?"
-PREFLIGHTS = 64
 POLLED, PASSED = REQUESTS["poll"], REQUESTS["pass"]
 TIMED_POLLS = 8
 """One poll in so many is timed: a poll costs little more than two looks at the clock."""
@@ -109,7 +109,7 @@ class Gate:
         self.refusals = Refusals(settings.room, line.counts)
         self.emergency = Emergency(line, desk)
         self._enter_path = own_path("enter", settings.room_query, f"to={settings.entrance}")
-        self._preflights = asyncio.Semaphore(PREFLIGHTS)
+        self._preflights = Preflights()
         self.status = own.status
 
     def with_passage(self, passage: Passage) -> "Gate":
@@ -236,11 +236,11 @@ class Gate:
 
     async def _preflight(self, request: Request, visitor: Visitor) -> None:
         """To the shop without a pass, so many at a time."""
-        if self._preflights.locked():
-            await self._problem(request, visitor)
-            return
-        async with self._preflights:
-            await self.passage.forward(request, int(self.line.now_ms()), drop=NO_PREFLIGHTS)
+        with self._preflights.one_more(request.client.ip) as may_go:
+            if may_go:
+                await self.passage.forward(request, int(self.line.now_ms()), drop=NO_PREFLIGHTS)
+            else:
+                await self._problem(request, visitor)
 
     async def _revived(self, pass_: Pass, now_ms: int) -> Pass | None:
         """A pass that has run out while its seat is still counted: the one read that a pass may cost."""
