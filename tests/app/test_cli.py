@@ -28,6 +28,7 @@ from typer.testing import CliRunner, Result
 
 from waitroom import __version__
 from waitroom.cli import app
+from waitroom.cli.room import why_no_gateway
 from waitroom.cli.status_table import table
 from waitroom.core.meter import Limits
 from waitroom.core.probes import Tally
@@ -339,6 +340,22 @@ def test_where_no_gateway_runs_the_commands_say_so(command: Command, tmp_path: P
 
     assert result.exit_code == 1
     assert "No gateway runs on" in result.stderr
+
+
+def test_a_folder_of_another_user_is_not_taken_for_one_without_a_gateway(tmp_path: Path) -> None:
+    """An operator who is not the gateway's user was told that none runs."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    own = os.geteuid()
+
+    if own == 0:
+        os.seteuid(65534)  # root may look everywhere
+    try:
+        said = why_no_gateway(closed)
+    finally:
+        os.seteuid(own)
+
+    assert said.startswith(f"The data folder {closed} is closed to this user.")
 
 
 def test_a_room_that_is_not_there_is_named(command: Command, room: Callable[[], Overview]) -> None:

@@ -153,6 +153,13 @@ def test_a_stop_is_given_longer_than_it_takes() -> None:
     assert int(compose["services"]["gateway"]["stop_grace_period"].removesuffix("s")) > stop_s
 
 
+def test_commands_find_the_embedded_redis_of_the_unit() -> None:
+    """Its socket stands in the temporary folder, and the unit's own /tmp is seen by nobody else."""
+    lines = (CHECKOUT / "deploy" / "waitroom.service").read_text().splitlines()
+
+    assert {"PrivateTmp=yes", "RuntimeDirectory=waitroom", "Environment=TMPDIR=/run/waitroom"} <= set(lines)
+
+
 def test_nothing_runs_as_root_or_writes_where_it_should_not() -> None:
     for spec in (pod("Deployment", "waitroom"), pod("StatefulSet", "waitroom-valkey")):
         (container,) = spec["containers"]

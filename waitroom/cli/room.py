@@ -3,8 +3,10 @@
 import asyncio
 import getpass
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import typer
@@ -104,10 +106,7 @@ def speak_of(every: Sequence[Settings], verb: Callable[[Sequence[Room]], Awaitab
     settings = every[0]
     url = redis_of(settings)
     if url is None:
-        fail(
-            f"No gateway runs on {settings.data_dir.absolute()}. Start one, or set WAITROOM_DATA_DIR or "
-            "WAITROOM_REDIS_URL to what the gateway uses."
-        )
+        fail(why_no_gateway(settings.data_dir.absolute()))
 
     async def connected() -> T:
         rooms = [Room.connect(url, each.room) for each in every]
@@ -121,6 +120,20 @@ def speak_of(every: Sequence[Settings], verb: Callable[[Sequence[Room]], Awaitab
         return asyncio.run(connected())
     except WaitroomError as error:
         fail(explain(error, redis=redis_url_shown(url)))
+
+
+def why_no_gateway(folder: Path) -> str:
+    """Of a folder that this user may not look into nobody can say whether a gateway runs on it."""
+    try:
+        os.listdir(folder)
+    except PermissionError:
+        return f"The data folder {folder} is closed to this user. Run the command as the gateway's user, or as root."
+    except OSError:
+        pass
+    return (
+        f"No gateway runs on {folder}. Start one, or set WAITROOM_DATA_DIR or WAITROOM_REDIS_URL to what the "
+        "gateway uses."
+    )
 
 
 def operator() -> str:
