@@ -10,14 +10,15 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from tests.support import redis_binaries
+from tests.support import TEST_ALL, redis_binaries
 from waitroom.store.server_program import how_to_install
 
 NEEDS_NO_REDIS = Path(__file__).parent / "core"
 
-# A machine that stands still for a moment is no fault of the example just tried.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# A machine that stands still for a moment is no fault of the example just tried. Where everything has to run, the
+# examples are the same each time: new ones are looked for elsewhere, and by `tests.bench.fuzz` and `histories`.
+settings.register_profile("of this suite", deadline=None, derandomize=TEST_ALL)
+settings.load_profile("of this suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -154,7 +154,7 @@ async def test_while_redis_is_away_a_newcomer_gets_a_page_that_tries_again_and_n
                 ready = await browser.fetch("/-/waitroom/ready")
                 cookies = dict(browser.cookies)
                 await asyncio.to_thread(redis.start)
-                story = await wait_in_line(browser, "/new", limit_s=15)
+                story = await wait_in_line(browser, "/new")
 
     assert took_s < 4
     assert (page.status, page_facts(page)["state"]) == (503, "away")

@@ -155,7 +155,7 @@ def pass_cookie(token: str) -> tuple[str, str]:
 
 async def until_state(scene: Scene, cookie: tuple[str, str], state: str) -> None:
     """Every worker says so: this many connections of their own don't all meet the same one."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         in_a_row = 0
         while in_a_row < 8:
             in_a_row = in_a_row + 1 if (await status_of(scene, cookie))["state"] == state else 0

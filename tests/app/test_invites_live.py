@@ -84,7 +84,7 @@ async def test_a_link_counts_in_so_many_browsers_and_its_copies_do_not(redis_ser
 
             story = await press(first, link(1))
             assert story.status == 503
-            assert (await wait_in_line(first, limit_s=20)).inside_at is not None
+            assert (await wait_in_line(first)).inside_at is not None
             assert (await press(copier, link(1))).body.count(USED)
             assert b"The shop" in (await press(first, link(1))).body  # who is inside, is
 
@@ -239,7 +239,7 @@ async def test_before_the_opening_only_early_invites_count(redis_server: RedisSe
         with browsers(gateway, 3) as (early, patient, nobody):
             assert EARLY in (await press(patient, link(1))).body
             await press(early, link(2, early=True))
-            assert (await wait_in_line(early, limit_s=15)).inside_at is not None
+            assert (await wait_in_line(early)).inside_at is not None
             await nobody.open("/")
             assert len({arrival.place for arrival in shop.served()}) == 1
             assert "waitroom_shop_pass" not in {**nobody.cookies, **patient.cookies}
@@ -258,7 +258,7 @@ async def test_a_room_for_the_invited_alone_lets_in_nobody_else(redis_server: Re
             assert not shop.arrivals
 
             await press(guest, link(1))
-            assert (await wait_in_line(guest, limit_s=15)).inside_at is not None
+            assert (await wait_in_line(guest)).inside_at is not None
 
 
 async def test_when_redis_loses_everything_places_stay_and_links_count_anew(redis_server: RedisServer) -> None:

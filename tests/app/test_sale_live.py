@@ -136,7 +136,7 @@ async def test_each_phase_answers_whoever_comes_with_whatever_they_hold() -> Non
             for phase in TABLE:
                 await come_to(phase)
                 if phase == "open":
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(20):
                         while (await states(line)).count("called") < 3:
                             await asyncio.sleep(0.05)
                     called = [one for one, state in zip(line, await states(line), strict=True) if state == "called"]

@@ -85,8 +85,8 @@ async def position_of(page: Page) -> int:
 
 
 def ask(path: str, method: str = "GET") -> str:
-    """The script that asks the gateway as the page does; it gives up after 5 s."""
-    options = f"{{ method: '{method}', signal: AbortSignal.timeout(5000) }}"
+    """The script that asks the gateway as the page does; it gives up after 15 s."""
+    options = f"{{ method: '{method}', signal: AbortSignal.timeout(15000) }}"
     return f"fetch('{path}', {options}).then((answer) => answer.json())"
 
 

@@ -160,7 +160,7 @@ async def working(server: Server) -> AsyncIterator[Line]:
     line = Line(SETTINGS, Room.connect(f"redis://{server.address}", "shop"), fresh_store=True)
     await line.open()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while line.snapshot is None:
                 await line.next_sync()
         yield line
