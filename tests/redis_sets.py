@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
+from tests.patience import block_until
 from tests.support import free_port, need
 from waitroom.store.keys import Keys
 from waitroom.store.server_program import system_path
@@ -31,13 +31,8 @@ def redis_7() -> str | None:
 
 
 def until(holds: Callable[[], object], *, within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while True:
-        with contextlib.suppress(redis.RedisError):
-            if holds():
-                return
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
+    """However Redis answers in between."""
+    block_until(holds, within_s=within_s, despite=(redis.RedisError,))
 
 
 class Server:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Timer
@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from starlette.requests import Request
 
+from tests.patience import until
 from tests.support import Story, wait_in_line
 from waitroom.demo.browser import Answer, Browser, NoAnswer
 from waitroom.demo.capacity import Limits
@@ -293,18 +294,12 @@ async def test_a_crowd_in_the_shop_orders_and_stays_bounded() -> None:
     assert figures["inside"] == figures["waiting"] == 0
 
 
-async def wait_until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not claim():
-            await asyncio.sleep(0.02)
-
-
 async def test_a_crowd_before_a_dead_gateway_stays_bounded_and_gives_up() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: refused
         crowd = Crowd(f"http://127.0.0.1:{taken.getsockname()[1]}", 5, pace=BRISK, seed=1)
         running = asyncio.create_task(crowd.run())
-        await wait_until(lambda: crowd.figures.gave_up >= 5)
+        await until(lambda: crowd.figures.gave_up >= 5)
         running.cancel()
         await asyncio.wait([running])
 

@@ -15,18 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.patience import block_until
 from waitroom.serve.listening import SPARE_FILES, CannotListen, listen, raise_file_limit, share_files
 
 ROOT = Path(__file__).parents[2]
 SECRET = "test-secret-" + "s" * 40
 WAIT_S = 60.0
-
-
-def until(claim: Callable[[], object], wait_s: float = WAIT_S) -> None:
-    end = time.monotonic() + wait_s
-    while not claim():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:
@@ -162,7 +156,7 @@ def test_several_workers_share_the_address(gateway: Callable[..., Gateway]) -> N
             connection.close()
         return len(pids) == 2
 
-    until(both_answered)
+    block_until(both_answered)
     assert pids == set(children_of(running.process.pid))
 
 
@@ -184,7 +178,7 @@ def test_a_worker_that_ends_is_started_again(gateway: Callable[..., Gateway], ho
 
 def test_one_worker_dies_and_the_other_goes_on(gateway: Callable[..., Gateway]) -> None:
     running = gateway(workers=2).ready()
-    until(lambda: running.said().count("worker_ready") == 2)
+    block_until(lambda: running.said().count("worker_ready") == 2)
     one, other = children_of(running.process.pid)
     kept = running.send("/")
     while json.load(kept.getresponse())["pid"] != other:
@@ -192,7 +186,7 @@ def test_one_worker_dies_and_the_other_goes_on(gateway: Callable[..., Gateway]) 
         kept = running.send("/")
 
     os.kill(one, signal.SIGKILL)
-    until(lambda: not is_alive(one))
+    block_until(lambda: not is_alive(one))
     kept.request("GET", "/")
 
     assert json.load(kept.getresponse())["pid"] == other
@@ -201,13 +195,13 @@ def test_one_worker_dies_and_the_other_goes_on(gateway: Callable[..., Gateway]) 
 
 def test_workers_end_with_a_parent_that_is_killed(gateway: Callable[..., Gateway]) -> None:
     running = gateway(workers=2).ready()
-    until(lambda: running.said().count("worker_ready") == 2)
+    block_until(lambda: running.said().count("worker_ready") == 2)
     children = children_of(running.process.pid)
     assert len(children) == 2
 
     running.kill()
 
-    until(lambda: not any(is_alive(child) for child in children))
+    block_until(lambda: not any(is_alive(child) for child in children))
     assert running.refuses
 
 
@@ -221,7 +215,7 @@ def test_workers_and_the_embedded_redis_end_with_a_parent_that_is_killed(
     running.kill()
 
     assert len(children) == 2
-    until(lambda: not any(is_alive(child) for child in children))
+    block_until(lambda: not any(is_alive(child) for child in children))
     assert facts["redis_url"].startswith("unix://")
     assert facts["secret"] == [(tmp_path / "secret").read_text().strip()]
 
@@ -244,7 +238,7 @@ def test_an_embedded_redis_that_dies_is_started_again_at_the_same_place(gateway:
     path = facts["redis_url"].removeprefix("unix://")
 
     os.kill(redis, signal.SIGKILL)
-    until(lambda: "embedded_redis_restarted" in running.said())
+    block_until(lambda: "embedded_redis_restarted" in running.said())
 
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
@@ -263,7 +257,7 @@ def test_a_stop_goes_in_order(gateway: Callable[..., Gateway], tmp_path: Path, n
     running.kill(number)
     told = json.load(held.getresponse())
     late = running.ask()
-    until(lambda: running.refuses)
+    block_until(lambda: running.refuses)
     still_open = is_alive(pid)
     finished = slow.getresponse()
 
@@ -285,7 +279,7 @@ def test_a_second_signal_stops_at_once(gateway: Callable[..., Gateway]) -> None:
     endless = running.send("/endless")
     time.sleep(0.1)
     running.kill(signal.SIGTERM)
-    until(lambda: running.ask()["stopping"])
+    block_until(lambda: running.ask()["stopping"])
     began = time.monotonic()
 
     running.kill(signal.SIGINT)
@@ -304,7 +298,7 @@ def test_redis_is_there_until_the_last_worker_has_closed(gateway: Callable[..., 
     path = facts["redis_url"].removeprefix("unix://")
 
     running.kill(signal.SIGTERM)
-    until(lambda: running.refuses)
+    block_until(lambda: running.refuses)
     there = Path(path).exists()
     assert slow.getresponse().status == 200
     slow.close()

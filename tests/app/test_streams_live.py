@@ -13,8 +13,9 @@ import pytest_asyncio
 from tests.app.live_support import cookies, pass_of, seat_end
 from tests.bench.bench_streams import MOST_GROWTH_BYTES, WAYS, gateway_before_a_wild_shop, measure
 from tests.bench.memory import MEGABYTE, MemoryWatch
-from tests.edge.gateway_support import Client, until
+from tests.edge.gateway_support import Client
 from tests.edge.raw_origin import OK, RawOrigin, Received, Script, Wire, read_body
+from tests.patience import until
 from tests.support import Gateway, RedisServer, Shop, running_gateway, running_redis
 from waitroom.demo.browser import Browser
 

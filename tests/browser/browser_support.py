@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import shutil
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ import trustme
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import Frame, Page, async_playwright
 
+from tests.patience import until
 from tests.support import Gateway, need, wait_in_line
 from waitroom.demo.browser import Browser
 
@@ -57,14 +57,6 @@ async def crowd_in_line(gateway: Gateway, people: int) -> AsyncIterator[list[Bro
         await asyncio.gather(*tasks, return_exceptions=True)
         for browser in browsers:
             browser.close()
-
-
-async def until(condition: Callable[[], bool], *, limit_s: float = 30.0) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.02)
 
 
 def page_answer(title: str, body: str = "", *, status: str = "200 OK", more: str = "") -> bytes:

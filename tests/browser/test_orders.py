@@ -9,7 +9,8 @@ import pytest_asyncio
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.browser.browser_support import CHROMIUM, page_answer, redirect_answer, running_chromium, until
+from tests.browser.browser_support import CHROMIUM, page_answer, redirect_answer, running_chromium
+from tests.patience import until
 from tests.support import Arrival, Gateway, Shop, need, running_gateway, running_redis, running_shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

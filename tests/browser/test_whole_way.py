@@ -22,8 +22,8 @@ from tests.browser.browser_support import (
     redirect_answer,
     running_chromium,
     serving_tls,
-    until,
 )
+from tests.patience import until
 from tests.support import Gateway, Shop, need, running_gateway, running_redis, running_shop
 
 WAIT_MS = 30_000

@@ -176,10 +176,3 @@ async def gateway(
         await task
         await app.pool.close()
         listener.close()
-
-
-async def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
-    """Wait for what other tasks bring about."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.patience import block_until
 from waitroom.core.errors import DataFolderBusy, EmbeddedUnavailable
 from waitroom.store import embedded, server_program
 from waitroom.store.data_folder import load_or_make_secret, take_lock
@@ -46,15 +47,6 @@ def client_of(server: EmbeddedRedis) -> Iterator["redis.Redis"]:
         yield client
     finally:
         client.close()
-
-
-def wait_for(claim: Callable[[], bool], *, within_s: float = 20.0) -> bool:
-    until = time.monotonic() + within_s
-    while not claim():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def is_gone(pid: int) -> bool:
@@ -125,7 +117,7 @@ def test_a_killed_server_is_restarted_with_its_data_at_the_same_url(tmp_path: Pa
         url, killed = server.url, server.pid
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
-        assert wait_for(lambda: not server.poll())
+        block_until(lambda: not server.poll())
 
         assert server.ensure()
 
@@ -170,7 +162,7 @@ def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path, use_pipe: boo
 
     end(parent)
 
-    assert wait_for(lambda: is_gone(pid))
+    block_until(lambda: is_gone(pid))
     with running(tmp_path) as server:  # the orphaned lock, record and socket do not stand in the way
         assert not server.fresh
         assert not Path(str(facts["socket"])).parent.exists()

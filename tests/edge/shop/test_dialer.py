@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.edge.gateway_support import QUICK, gateway, on_both_loops, until
+from tests.edge.gateway_support import QUICK, gateway, on_both_loops
 from tests.edge.raw_origin import RawOrigin
+from tests.patience import until
 from waitroom.core.errors import ConfigError
 from waitroom.core.settings import Origin, Settings
 from waitroom.edge.shop import dialer

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.edge.gateway_support import QUICK, Gateway, gateway, on_both_loops, until
+from tests.edge.gateway_support import QUICK, Gateway, gateway, on_both_loops
 from tests.edge.raw_origin import OK, RawOrigin, Received, Script, Wire, close_after, in_pieces
+from tests.patience import until
 from waitroom.core.errors import OriginFailure
 from waitroom.edge.shop.connection import Connection
 from waitroom.edge.shop.origin import OriginPool

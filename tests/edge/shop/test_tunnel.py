@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from tests.edge.gateway_support import QUICK, Client, Gateway, gateway, on_both_loops, until
+from tests.edge.gateway_support import QUICK, Client, Gateway, gateway, on_both_loops
 from tests.edge.raw_origin import RawOrigin, Received, Script, Wire
+from tests.patience import until
 from waitroom.core.settings import Origin
 from waitroom.edge.shop import tunnel
 from waitroom.edge.shop.origin import OriginPool

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.patience import block_until
 from waitroom.edge.wire.server import EdgeServer, Exchange, Limits, make_server
 
 HOST = b"Host: shop.test\r\n"
@@ -207,7 +208,7 @@ class Running:
         for client in self.clients:
             client.sock.close()
         self.clients.clear()
-        until(lambda: not self.server.edge.connections and not self.server.edge.tasks)
+        block_until(lambda: not self.server.edge.connections and not self.server.edge.tasks)
         self.app.reset()
 
     def close(self) -> None:
@@ -289,13 +290,6 @@ class Client:
     @property
     def is_closed(self) -> bool:
         return self.rest() == b""
-
-
-def until(claim: Callable[[], object]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not claim():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.005)
 
 
 def loops() -> list[Any]:

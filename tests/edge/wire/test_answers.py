@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.edge.wire.rig import HOST, UPGRADE, WAIT_S, Running, until
+from tests.edge.wire.rig import HOST, UPGRADE, WAIT_S, Running
+from tests.patience import block_until
 
 # Framing of answers.
 
@@ -189,7 +190,7 @@ def test_a_hijacked_connection_belongs_to_the_tunnel(running: Running) -> None:
 
     assert client.buffer == b"EARLY LATE"
     client.sock.close()
-    until(lambda: running.app.ended == ["/echo", "/upgrade"])
+    block_until(lambda: running.app.ended == ["/echo", "/upgrade"])
 
 
 def test_an_ordinary_request_cannot_be_hijacked(running: Running) -> None:
@@ -206,13 +207,13 @@ def test_a_stop_goes_on_for_its_delay_and_finishes_what_is_under_way(mortal: Run
     held.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
     idle.send(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n")
     assert idle.answer().status == 200
-    until(lambda: len(mortal.app.seen) == 2)
+    block_until(lambda: len(mortal.app.seen) == 2)
 
     mortal.stop(times=1)
-    until(lambda: mortal.stopping)
+    block_until(lambda: mortal.stopping)
     during = mortal.ask(b"GET /early HTTP/1.1\r\n" + HOST + b"\r\n")
     assert idle.is_closed
-    until(lambda: not mortal.listener_open())
+    block_until(lambda: not mortal.listener_open())
     mortal.release()
 
     assert (during.status, during.headers[b"connection"]) == (403, b"close")
@@ -225,7 +226,7 @@ def test_a_stop_goes_on_for_its_delay_and_finishes_what_is_under_way(mortal: Run
 def test_a_second_stop_ends_at_once(mortal: Running) -> None:
     client = mortal.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: mortal.app.seen)
+    block_until(lambda: mortal.app.seen)
     began = time.monotonic()
 
     mortal.stop(times=2)
@@ -239,7 +240,7 @@ def test_a_second_stop_ends_at_once(mortal: Running) -> None:
 def test_what_does_not_end_in_time_is_broken(mortal: Running) -> None:
     client = mortal.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: mortal.app.seen)
+    block_until(lambda: mortal.app.seen)
 
     mortal.stop(times=1)
     mortal.thread.join(WAIT_S)

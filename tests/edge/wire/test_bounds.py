@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tests.edge.wire.rig import HOST, LIMITS, Running, until
+from tests.edge.wire.rig import HOST, LIMITS, Running
+from tests.patience import block_until
 
 
 def test_a_head_at_the_limit_is_taken_and_one_beyond_is_not(running: Running) -> None:
@@ -67,13 +68,13 @@ def test_an_endless_head_is_cut(running: Running, endless: bytes) -> None:
 def test_an_endless_trailer_is_cut(running: Running) -> None:
     client = running.client()
     client.send(b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ")
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
 
     for _ in range(20):
         client.send(b"a" * 8192)
 
     assert client.answer().status == 400
-    until(lambda: running.app.lost == ["/echo"])
+    block_until(lambda: running.app.lost == ["/echo"])
 
 
 @pytest.mark.timed
@@ -128,7 +129,7 @@ def test_idle_connections_make_room_for_new_ones(crowded: Running) -> None:
     used.answer()
     silent, half = crowded.client(), crowded.client()
     half.send(b"GET / HT")
-    until(lambda: len(crowded.server.edge.connections) == crowded.limits.connections)
+    block_until(lambda: len(crowded.server.edge.connections) == crowded.limits.connections)
 
     statuses = [crowded.ask(b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n").status for _ in range(2)]
 
@@ -145,7 +146,7 @@ def test_where_no_connection_is_idle_the_newest_is_closed(crowded: Running) -> N
     held = [crowded.client() for _ in range(crowded.limits.connections)]
     for client in held:
         client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: len(crowded.app.seen) == len(held))
+    block_until(lambda: len(crowded.app.seen) == len(held))
 
     assert crowded.client().is_closed
 
@@ -167,7 +168,7 @@ def test_a_client_that_reads_nothing_ends_the_connection(running: Running) -> No
 
     client.send(b"GET /flood HTTP/1.1\r\n" + HOST + b"\r\n")
 
-    until(lambda: running.app.lost == ["/flood"])
+    block_until(lambda: running.app.lost == ["/flood"])
 
 
 def test_a_request_under_way_outlives_the_idle_limit(running: Running) -> None:

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.edge.wire.rig import HOST, LIMITS, UPGRADE, WAIT_S, Running, until
+from tests.edge.wire.rig import HOST, LIMITS, UPGRADE, WAIT_S, Running
+from tests.patience import block_until
 
 # Pipelining, and the end of a connection.
 
@@ -31,7 +32,7 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
 def test_requests_that_come_while_one_is_held_are_answered_after_it(patient: Running) -> None:
     client = patient.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\nGET /echo/1 HTT")
-    until(lambda: patient.app.seen)
+    block_until(lambda: patient.app.seen)
 
     client.send(b"P/1.1\r\n" + HOST + b"\r\nPOST /echo/2 HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\na")
     time.sleep(0.05)
@@ -57,22 +58,22 @@ def test_a_lost_connection_is_told_also_with_data_behind(
     request = b"GET " + path.encode() + b" HTTP/1.1\r\n" + HOST + b"\r\n"
 
     client.send(request if apart else request + behind)
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
     if apart and behind:
         client.send(behind)
         client.send(behind)
     time.sleep(0.02)
     client.sock.close()
 
-    until(lambda: running.app.lost == [path])
-    until(lambda: running.app.ended == [path])
+    block_until(lambda: running.app.lost == [path])
+    block_until(lambda: running.app.ended == [path])
     assert len(running.app.seen) == 1
 
 
 def test_more_behind_a_request_than_is_held_costs_nobody_memory(running: Running) -> None:
     client = running.client()
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
 
     client.send(b"POST /2 HTTP/1.1\r\n" + HOST + b"Content-Length: 4000000\r\n\r\n" + b"x" * 4_000_000)
     (connection,) = running.server.edge.connections
@@ -88,7 +89,7 @@ def test_a_flood_of_small_requests_is_cut_after_those_that_are_kept(running: Run
     client = running.client()
 
     client.send(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n" + (b"GET /echo HTTP/1.1\r\n" + HOST + b"\r\n") * 1000)
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
     running.release()
 
     answers = [client.answer() for _ in range(LIMITS.behind_requests + 1)]
@@ -101,7 +102,7 @@ def test_a_refusal_waits_for_the_answers_before_it(running: Running) -> None:
     client.send(
         b"GET /held HTTP/1.1\r\n" + HOST + b"\r\nGET /echo HTTP/1.1\r\n" + HOST + b"\r\nBREW / HTTP/1.1\r\n\r\n"
     )
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
     time.sleep(0.05)
 
     running.release()
@@ -171,7 +172,7 @@ def test_a_large_early_answer_arrives_whole_although_the_client_still_sends(pati
     assert (answer.status, len(answer.body)) == (403, 3_000_000)
     client.sock.shutdown(socket.SHUT_RDWR)
     sender.join(WAIT_S)
-    until(lambda: not patient.server.edge.connections)
+    block_until(lambda: not patient.server.edge.connections)
 
 
 def send_until_closed(sock: socket.socket) -> None:
@@ -187,7 +188,7 @@ def test_a_client_that_never_stops_sending_is_ended(running: Running) -> None:
     client.send(b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n")
     assert client.answer().status == 403
 
-    until(lambda: not running.server.edge.connections)
+    block_until(lambda: not running.server.edge.connections)
 
 
 def test_a_reset_in_the_middle_of_anything_leaves_nothing_behind(running: Running) -> None:
@@ -206,7 +207,7 @@ def test_a_reset_in_the_middle_of_anything_leaves_nothing_behind(running: Runnin
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.sock.close()
 
-    until(lambda: not running.server.edge.connections and not running.server.edge.tasks)
+    block_until(lambda: not running.server.edge.connections and not running.server.edge.tasks)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from tests.edge.wire.rig import GOOD, HOST, POST, Running, until
+from tests.edge.wire.rig import GOOD, HOST, POST, Running
+from tests.patience import block_until
 
 # What reaches the app.
 
@@ -163,10 +164,10 @@ def test_a_bad_chunk_is_refused_and_the_app_told(running: Running, bad_chunk: by
     head = b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     client = running.client()
     client.send(head + b"1\r\na\r\n")
-    until(lambda: running.app.seen)
+    block_until(lambda: running.app.seen)
 
     client.send(bad_chunk)
 
     assert client.answer().status == 400
     assert client.is_closed
-    until(lambda: running.app.lost == ["/echo"])
+    block_until(lambda: running.app.lost == ["/echo"])
