@@ -29,7 +29,7 @@ from waitroom.store.invites import Redeemed, invited_of, note_batch, redeem, rev
 from waitroom.store.orders import OrderBook, new_id
 from waitroom.store.overview import overview
 from waitroom.store.probe import probe
-from waitroom.store.replies import Beat, Claimant, Newcomer
+from waitroom.store.replies import AdoptNeeded, Beat, Claimant, Newcomer
 from waitroom.store.room import Room
 
 LIMITS = Limits(10, 5)
@@ -352,3 +352,28 @@ async def test_while_a_slot_is_on_its_way_calls_wait_and_go_on_at_the_new_node()
     assert adopted
     assert before == list(range(100))
     assert min(numbers) >= 131_072
+
+
+@pytest.mark.parametrize("server", redis_binaries())
+async def test_a_master_that_became_a_replica_is_connected_to_anew(server: str) -> None:
+    """P7. Behind its name there may be another server by then. Cause: Redis 6.2 tells a script that it may not write
+    within an error of another kind. Effect: the gateway went on asking the old master.
+    """
+    with running_redis(server) as own:
+        room = Room.connect(own.url, "shop")
+        watcher: Any = redis.Redis.from_url(own.url)
+        try:
+            await room.create(LIMITS, wait_ms=0)
+            watcher.replicaof("127.0.0.1", 1)
+            with pytest.raises(StoreUnavailable, match="read only"):
+                await room.sync("", "w")
+            opened = watcher.info("stats")["total_connections_received"]
+            watcher.replicaof("NO", "ONE")
+
+            with pytest.raises(AdoptNeeded):
+                await room.sync("", "w")
+
+            assert watcher.info("stats")["total_connections_received"] == opened + 1
+        finally:
+            watcher.close()
+            await room.close()

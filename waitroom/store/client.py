@@ -108,12 +108,11 @@ class Client(Commands):
                         await asyncio.sleep(MOVING_S)
                 except (AskError, TryAgainError):
                     await asyncio.sleep(MOVING_S)
-                except (ClusterDownError, ReadOnlyError):
-                    # Not the master any more. Behind a name there may be another server now, so connect anew.
-                    self._lose(at)
-                    await self._server(at).connection_pool.disconnect(inuse_connections=False)
-                    raise
-                except ResponseError:
+                except ResponseError as error:
+                    if is_no_master(error):
+                        # Behind a name there may be another server now, so connect anew.
+                        self._lose(at)
+                        await self._server(at).connection_pool.disconnect(inuse_connections=False)
                     raise
                 except BaseException:
                     self._lose(at)
@@ -211,6 +210,11 @@ class Client(Commands):
             **more,
         )
         return Redis.from_pool(pool)
+
+
+def is_no_master(error: ResponseError) -> bool:
+    """The server is not the master any more. Redis 6.2 says so of a script within an error of another kind."""
+    return isinstance(error, ClusterDownError | ReadOnlyError) or "-READONLY " in str(error)
 
 
 def connect(url: str, *, call_s: float = CALL_S) -> Client:
