@@ -26,6 +26,7 @@ log = structlog.get_logger()
 BODYLESS: Final = frozenset((204, 304))
 FRAMING: Final = frozenset((b"content-length", b"connection", b"transfer-encoding"))
 LAST: Final = b"connection: close\r\n\r\n"
+NUL: Final = 0  # in bytes a number is found at once
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -313,7 +314,7 @@ class Exchange:
 
 def refuse_splits(lines: bytes, count: int) -> None:
     """Raises RuntimeError unless these are so many lines."""
-    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or NUL in lines:
         raise RuntimeError("a header of the answer holds a line break")
 
 
