@@ -3,12 +3,16 @@
 Help is plain text, the same on a terminal and in a pipe, and ends with examples that a test tries.
 """
 
+import textwrap
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from waitroom.cli.console import say
+
+INDENT = " " * 6
 
 
 class Command(TyperCommand):
@@ -25,11 +29,21 @@ class CommandOfSettings(Command):
     """One whose help goes on with every setting."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        from waitroom.cli.settings_help import settings_lines
-
         super().format_epilog(ctx, formatter)
         with formatter.section("Settings, in the environment"):
             formatter.write("\n".join(settings_lines(formatter.width)) + "\n")
+
+
+def settings_lines(width: int) -> Iterator[str]:
+    """Name, default and meaning of each setting, in lines of at most `width`."""
+    from waitroom.config import variables
+
+    for variable in variables():
+        default = "required" if variable.required else f"default {variable.default}" if variable.default else ""
+        yield f"  {variable.name}  {default}".rstrip()
+        meaning = variable.help.replace("`", "")
+        yield from textwrap.wrap(meaning, width, initial_indent=INDENT, subsequent_indent=INDENT)
+        yield ""
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
