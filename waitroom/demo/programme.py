@@ -75,11 +75,8 @@ def this_moment(stage: "Stage", load: Mapping[str, int] | None) -> str:
         parts.append(f"let in {figures['let_in_per_min']}/min")
     if figures:
         unsure = f", {figures['unsure']} unsure" if figures["unsure"] else ""
-        parts += [
-            f"inside {figures['inside']}",
-            f"orders {figures['orders']}{unsure}",
-            f"errors {figures['errors']}",
-        ]
+        parts += [f"inside {figures['inside']}", f"orders {figures['orders']}{unsure}"]
+        parts += [f"errors {figures['errors']}"] if figures["errors"] else []  # 80 columns are few
     if load is None:
         parts.append("shop: no answer")
     else:
