@@ -106,7 +106,7 @@ async def silent_at(address: str, port: int) -> AsyncIterator[list[int]]:
 async def test_an_address_that_hangs_gets_its_share_of_the_time_and_then_comes_last(authority: Authority) -> None:
     trusted = ssl.create_default_context(cafile=authority.ca_file)
     async with RawOrigin(tls=authority.server()) as origin, silent_at("127.0.0.2", origin.port) as taken:
-        limits = QUICK._replace(connect_s=0.6)
+        limits = QUICK._replace(connect_s=2.0)
         pool = pool_of(origin, known_as("127.0.0.2", "127.0.0.1"), tls=trusted, limits=limits)
         async with gateway(origin, pool=pool) as app:
             first, second = await app.connect(), await app.connect()
