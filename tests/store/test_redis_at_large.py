@@ -355,7 +355,8 @@ async def test_while_a_slot_is_on_its_way_calls_wait_and_go_on_at_the_new_node()
 
 
 @pytest.mark.parametrize("server", redis_binaries())
-async def test_a_master_that_became_a_replica_is_connected_to_anew(server: str) -> None:
+@pytest.mark.parametrize("lines", [1, 2])
+async def test_a_master_that_became_a_replica_is_connected_to_anew(server: str, lines: int) -> None:
     """P7. Behind its name there may be another server by then. Cause: Redis 6.2 tells a script that it may not write
     within an error of another kind. Effect: the gateway went on asking the old master.
     """
@@ -363,10 +364,13 @@ async def test_a_master_that_became_a_replica_is_connected_to_anew(server: str) 
         room = Room.connect(own.url, "shop")
         watcher: Any = redis.Redis.from_url(own.url)
         try:
-            await room.create(LIMITS, wait_ms=0)
+            asked = [room, invited_of(room, "shop")][:lines]
+            for one in asked:
+                await one.create(LIMITS, wait_ms=0)
+            room.keep_step(asked[-1])
             watcher.replicaof("127.0.0.1", 1)
-            with pytest.raises(StoreUnavailable, match="read only"):
-                await room.sync("", "w")
+            refused = await asyncio.gather(*(one.sync("", "w") for one in asked), return_exceptions=True)
+            assert all(isinstance(error, StoreUnavailable) and "read only" in str(error) for error in refused)
             opened = watcher.info("stats")["total_connections_received"]
             watcher.replicaof("NO", "ONE")
 
