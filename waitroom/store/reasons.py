@@ -35,7 +35,7 @@ def redis_fault(error: BaseException) -> str:
         return "it does not answer"
     if any(isinstance(each, AuthenticationError) for each in given):
         return "it wants a password, or another than that of its address"
-    return next(filter(None, map(connection_fault, given)), str(given[0]) or type(given[0]).__name__)
+    return next(filter(None, map(connection_fault, given)), str(given[0]).rstrip(".") or type(given[0]).__name__)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
