@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.store.histories.asking import Person
 from tests.store.histories.events import Drawn, Forgotten, Gathered, Mishap, Place, PlaceTold
 from tests.store.histories.mishaps import MISHAPS, arrive, empty, fail_over, reset
 from tests.store.histories.sale import SALE_MISHAPS, SaleWorld, plan
-from tests.store.histories.worker import Person, Worker
+from tests.store.histories.worker import Worker
 from tests.store.histories.world import Mishaps, World
 from waitroom.core.meter import Limits
 from waitroom.core.model import Snapshot, read_state
@@ -101,11 +102,11 @@ class DrawWorld(SaleWorld):
             await fail_over(self)
         elif self.draw_source and self.dice.random() < 0.2:
             self.note(Mishap(self.now_s, f"note entered {await note_entered(self)}"))
-        await self.look_for_the_forgotten()
         await super().step()
 
     async def look_for_the_forgotten(self) -> None:
-        """A draw that Redis lost, and every worker that knew it died, or sleeps too long to tell: it is made anew."""
+        """Also a draw that Redis lost, and whoever knew it died, or sleeps too long to tell: it is made anew."""
+        await super().look_for_the_forgotten()
         fields = await self.fields(self.lines[0])
         remembered = set(facts_of(read_state(fields).draw)) if fields else set()
         for worker in self.workers:

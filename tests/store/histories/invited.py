@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tests.store.histories.asking import Call, Person
 from tests.store.histories.events import Event, Issued, Place, Redeemed
 from tests.store.histories.mishaps import MISHAPS, reset, set_limits
-from tests.store.histories.worker import FIRST_LIMITS, Call, Person, Worker
-from tests.store.histories.world import MOST_PEOPLE, Line, Mishaps, World
+from tests.store.histories.record import Line
+from tests.store.histories.worker import FIRST_LIMITS, Worker
+from tests.store.histories.world import MOST_PEOPLE, Mishaps, World
 from tests.store.room_support import START_S
 from waitroom.core.invites import Invite, Split, limits_of_invited, read_split, whole_of
 from waitroom.core.meter import Limits

@@ -5,9 +5,9 @@ it returns is told with its name.
 from dataclasses import replace
 from typing import Final
 
+from tests.store.histories.asking import SEAT_MS
 from tests.store.histories.events import Lost, Seated
 from tests.store.histories.events import Mishap as Told
-from tests.store.histories.worker import SEAT_MS
 from tests.store.histories.world import HOUR_S, MOST_PEOPLE, Mishaps, World
 from waitroom.core.meter import Limits
 from waitroom.store.replies import Newcomer

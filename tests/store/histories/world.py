@@ -6,20 +6,19 @@ operators do is in `mishaps`. What happened is written down as `claims` reads it
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests.store.histories.events import Admitted, Event, Issued, Limited, Place, Restarted, Stands
-from tests.store.histories.worker import SEAT_MS, Person, Worker
-from tests.store.room_support import TestRoom
+from tests.store.histories.asking import Person
+from tests.store.histories.events import Event, Mishap, Place, Stands
+from tests.store.histories.record import Line, Record
+from tests.store.histories.worker import Worker
 from waitroom.core.errors import StoreUnavailable
 from waitroom.core.meter import Limits
 from waitroom.core.model import read_limits, write_limits
-from waitroom.store.replies import AdoptNeeded, Claimed, Entry, GenerationGone, Newcomer, PhaseDue, Unsettled
-from waitroom.store.room import Room
+from waitroom.store.replies import AdoptNeeded, GenerationGone, PhaseDue, Unsettled
 
 HOUR_S = 3600.0
 STEP_S = 0.25
@@ -30,28 +29,13 @@ LATE_CALLS = 0.02
 MOST_PEOPLE = 120
 MOST_TRIES = 40
 CALM = Limits(20, 20)
-NOWHERE = Place("", 0)
 Answer = TypeVar("Answer")
 
 
 @dataclass
-class Line:
-    """One line of the room. `lease`: who has it, and since when; `front`: where it was last seen."""
+class World(Record):
+    """`slips`: by how much the clock of Redis may go back (s)."""
 
-    room: Room
-    name: str = ""
-    lease: tuple[str, float] = ("", 0.0)
-    front: Place = NOWHERE
-
-
-@dataclass
-class World:
-    """`offset_s`: how far the clock of Redis is from the stop-watch; `slips`: by how much it may go back (s)."""
-
-    room: TestRoom
-    dice: random.Random
-    now_s: float = 0.0
-    offset_s: float = 0.0
     is_away: bool = False
     is_calm: bool = False
     draw_source: str = ""
@@ -64,14 +48,9 @@ class World:
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.start_ms = self.room.clock.now_ms
+        super().__post_init__()
         self.redis = self.room.redis
         self.lines = [Line(self.room.room)]
-        self._events: list[tuple[Event, str]] = []
-        self._answers: dict[str, tuple[object, str]] = {}
-        self._heard: set[str] = {""}
-        self._limits: dict[str, Limits] = {}
-        self._begins: dict[tuple[Place, float], float] = {}
         self._named = 0
 
     async def begin(self, first: Limits) -> None:
@@ -122,43 +101,7 @@ class World:
     def told(self, worker: Worker, person: Person) -> None:
         """Somebody in line asked this worker how things stand."""
 
-    # What is written down.
-
-    def note(self, event: Event) -> None:
-        self._events.append((event, ""))
-
-    def note_restart(self) -> None:
-        self.note(Restarted(self.now_s))
-
-    def true_s(self, redis_ms: float) -> float:
-        return (redis_ms - self.start_ms) / 1000 - self.offset_s
-
-    def history(self) -> list[Event]:
-        return [event for event, mark in self._events if mark in self._heard]
-
-    def events_of_entries(self, line: Line, newcomers: list[Newcomer], entries: list[Entry | None]) -> list[Event]:
-        found: list[Event] = []
-        for newcomer, entry in zip(newcomers, entries, strict=True):
-            if entry is not None:
-                place = Place(entry.generation, entry.number)
-                found.append(Issued(self.now_s, place, newcomer.visitor, line.name))
-                if entry.admit_ms is not None:
-                    begins = self._begins[place, entry.admit_ms] = self.true_s(entry.admit_ms)
-                    end = begins + SEAT_MS / 1000
-                    found.append(Admitted(self.now_s, place, newcomer.visitor, begins, end, True, True, line.name))
-        return found
-
-    def events_of_claims(self, line: Line, people: list[tuple[Place, Person]], claims: list[Claimed]) -> list[Event]:
-        found: list[Event] = []
-        for (place, person), claim in zip(people, claims, strict=True):
-            if claim.outcome == "door":
-                found.append(Stands(self.now_s, place))
-            elif claim.admit_ms is not None:
-                begins = self._begins.setdefault((place, claim.admit_ms), self.true_s(claim.admit_ms))
-                counts = claim.outcome == "admit"
-                end = max(begins, self.now_s) + SEAT_MS / 1000 if counts else 0.0
-                found.append(Admitted(self.now_s, place, person.visitor, begins, end, counts, False, line.name))
-        return found
+    # What operators are shown.
 
     async def fields(self, line: Line) -> dict[str, str]:
         fields = await self.redis.hgetall(line.room.keys.state)
@@ -168,11 +111,6 @@ class World:
         """What operators are shown to be in force."""
         if fields := await self.fields(self.lines[0]):
             self.limits_are("", read_limits(fields))
-
-    def limits_are(self, of: str, limits: Limits) -> None:
-        if limits != self._limits.get(of):
-            self._limits[of] = limits
-            self.note(Limited(self.now_s, limits, of))
 
     # What goes on.
 
@@ -200,7 +138,25 @@ class World:
                 line.lease = "", self.now_s
                 await self.redis.delete(line.room.keys.lease)
 
+    async def look_for_the_forgotten(self) -> None:
+        """Numbers beyond those that Redis has, or any worker that lives ever knew."""
+        for line in self.lines:
+            for view in self.views_of(line):
+                known = [] if view.snapshot is None else [(view.snapshot.state.generation, view.snapshot.state.issued)]
+                for generation, issued in (*known, *view.memory.numbers):
+                    view.knew[generation] = max(issued, view.knew.get(generation, 0))
+            fields = await self.fields(line)
+            memories = [{fields["generation"]: int(fields["issued"])} if fields else {}]
+            memories += [view.knew for view in self.views_of(line)]
+            for generation in {generation for memory in memories for generation in memory}:
+                issued = max(memory.get(generation, 0) for memory in memories)
+                for ticket, person in self.people.items():
+                    if ticket.generation == generation and ticket.number >= issued and not person.forgotten:
+                        person.forgotten = True
+                        self.note(Mishap(self.now_s, f"nobody remembers number {ticket}"))
+
     async def step(self) -> None:
+        await self.look_for_the_forgotten()
         await self.pass_s(2 * STEP_S if self.is_calm else STEP_S * self.dice.choice([0.2, 0.5, 1, 1, 1.3]))
         for worker in self.dice.sample(self.workers, len(self.workers)):
             if worker.stalled_until_s <= self.now_s:
@@ -242,7 +198,7 @@ class World:
     def still_waiting(self) -> list[Place]:
         """Whoever is there, holds a ticket of this run and is neither inside nor too late."""
         generations = {view.generation for line in self.lines for view in self.views_of(line)}
-        waiting = [p for p in self.people.values() if p.there and not p.inside and not p.lapsed]
+        waiting = [p for p in self.people.values() if p.there and not (p.inside or p.lapsed or p.forgotten)]
         return [person.ticket for person in waiting if person.ticket.generation in generations]
 
     async def put_in_force(self, limits: Limits) -> bool:
@@ -281,6 +237,5 @@ class World:
             await self.step()
 
 
-Mishap = Callable[[Any], Awaitable[str | None]]
-Mishaps = Mapping[Mishap, float]
+Mishaps = Mapping[Callable[[Any], Awaitable[str | None]], float]
 """What may happen, with how often it does beside the others."""
