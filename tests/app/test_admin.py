@@ -199,7 +199,7 @@ async def test_the_api_does_what_the_commands_do_and_every_worker_follows_within
     assert (again["changed"], again["effects"]) == (False, ["It is so already: nothing changes."])
     assert by_command.strip() == again["effects"][0]
     assert held["effects"][0].startswith("Nobody new is let in until `waitroom resume`.")
-    goes_on = {"server_time": 0, "findings": 0, "estimates": 0}
+    goes_on = {"server_time": 0, "findings": 0, "estimates": 0, "inside": 0}
     assert room | goes_on == status | goes_on
     assert refused.status_code == 422
     assert reset["generation"] != room["generation"]
@@ -356,7 +356,7 @@ async def test_with_redis_gone_it_says_so_and_the_metrics_go_on(stage: Stage) ->
     errors = ("waitroom_store_errors_total", "sync")
     assert found[errors] > before[errors]
     assert room.status_code == 503
-    assert "does not answer" in room.json()["detail"]
+    assert "nobody listens there" in room.json()["detail"]
 
     stage.redis.start()
     await stage.until(lambda found: found["waitroom_store_away", ""] == 0 and found["waitroom_room_known", ""] == 1)

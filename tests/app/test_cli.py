@@ -215,7 +215,10 @@ def read_until(terminal: int, text: str, *, within_s: float = 20.0) -> str:
     while text.encode() not in said:
         readable, _, _ = select.select([terminal], [], [], max(0.0, until - time.monotonic()))
         assert readable, f"never shown: {text!r} in {said!r}"
-        said += os.read(terminal, 65_536)
+        try:
+            said += os.read(terminal, 65_536)
+        except OSError as error:
+            raise AssertionError(f"it ended before {text!r}, and said {said!r}") from error
     return said.decode(errors="replace")
 
 

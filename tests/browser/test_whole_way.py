@@ -241,7 +241,7 @@ def lay_out(shop: Shop, bank: Shop, shop_url: str, bank_url: str) -> None:
 
 async def test_a_place_survives_a_reload_and_a_closed_tab_until_it_is_given_back() -> None:
     """P7; and an operator's message appears on the open page, and goes, without a reload."""
-    async with street(rate="4/min") as here, crowd_in_line(here.gateway, 4):
+    async with street(rate="2/h", burst="1") as here, crowd_in_line(here.gateway, 4):
         page = await here.person.new_page()
         await page.goto(here.url(PRODUCT))
         number = (await facts_of(page))["number"]

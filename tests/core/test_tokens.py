@@ -298,9 +298,9 @@ def test_a_check_costs_microseconds() -> None:
     signed, rounds = SIGNED_PASS.encode(), 2000
 
     def once() -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(rounds):
             TOKENS.read_pass(signed, NOW)
-        return (time.perf_counter() - started) / rounds
+        return (time.thread_time() - started) / rounds
 
     assert min(once() for _ in range(5)) < 40e-6

@@ -19,7 +19,7 @@ from waitroom.core.settings import Origin
 
 T = TypeVar("T")
 WAIT_S = 20.0
-SILENCE_S = 4.0
+SILENCE_S = 15.0
 PROBE = b"GET /probe HTTP/1.1\r\nhost: probe.example\r\nconnection: close\r\n\r\n"
 PROBED = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nprobed"
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -21,7 +21,7 @@ from waitroom.edge.shop.origin_limits import Limits
 
 LIMITS = Limits(sweep_s=0.02, first_byte_s=1, idle_s=0.1, go_ahead_s=0.05)
 PIECE_BYTES = 7
-PATIENCE_S = 4.0
+PATIENCE_S = 15.0
 SILENT_S = 0.15
 """How long nothing must be heard from a gateway that rightly says nothing."""
 SET_BY_US = (

