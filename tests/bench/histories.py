@@ -1,9 +1,10 @@
-"""Thousands of random histories before the real scripts, each checked for P1 to P4.
+"""Thousands of random histories before the real scripts, each checked for P1 to P4 and P7.
 
     python -m tests.bench.histories [--count 5000] [--seed 0] [--steps 60] [--jobs 2] [--kind line]
 
 Prints what happened in them, and each broken promise with a short history to read. A history is repeated with
-`--seed N --count 1`. Kinds are listed in tests/store/histories/play.py.
+`--seed N --count 1`. Kinds (tests/store/histories/play.py): a line; few seats before a Redis that fails over again and
+again; sales; a draw; two lines, without a sale and with one.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def parts(first: int, count: int, steps: int, jobs: int, kind: str) -> Iterator[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Random histories, checked for P1 to P4.")
+    parser = argparse.ArgumentParser(description="Random histories, checked for P1 to P4 and P7.")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=60)

@@ -11,6 +11,7 @@ from tests.store.histories.invited import INVITED_MISHAPS, InvitedWorld
 from tests.store.histories.invited_sale import INVITED_SALE_MISHAPS, InvitedSaleWorld
 from tests.store.histories.mishaps import MISHAPS, RATES, fail_over, forget_everything, happen
 from tests.store.histories.sale import SALE_MISHAPS, SaleWorld
+from tests.store.histories.seats import SEATS_MISHAPS, SeatsWorld
 from tests.store.histories.story import MOST_TOLD, Fault
 from tests.store.histories.world import Mishaps, World
 from tests.store.room_support import Replacement, room_in
@@ -27,6 +28,7 @@ class Kind(NamedTuple):
 
 KINDS: Final = {
     "line": Kind(World, MISHAPS),
+    "seats": Kind(SeatsWorld, SEATS_MISHAPS),
     "sale": Kind(SaleWorld, SALE_MISHAPS),
     "draw": Kind(DrawWorld, DRAW_MISHAPS),
     "invited": Kind(InvitedWorld, INVITED_MISHAPS),
