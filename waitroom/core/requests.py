@@ -56,6 +56,11 @@ def fields_of(headers: Sequence[Header]) -> Fields:
     return {name: b",".join(several) for name, several in values.items()}
 
 
+def joined(headers: Sequence[Header]) -> bytes:
+    """The lines of a header as they are sent; who gives the fields sees to it that each is one line."""
+    return b"%b\r\n" % b"\r\n".join(map(b": ".join, headers)) if headers else b""
+
+
 def value_of(headers: Iterable[Header], name: bytes) -> bytes:
     """The first field of that name; empty where there is none."""
     return next((value for each, value in headers if each == name), b"")

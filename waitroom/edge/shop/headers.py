@@ -41,7 +41,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from waitroom.core.errors import OriginFailure
-from waitroom.core.requests import OTHER_METHODS, Fields, Header
+from waitroom.core.requests import OTHER_METHODS, Fields, Header, joined
 from waitroom.core.seal import HEADER, sign
 from waitroom.core.settings import Settings
 from waitroom.edge.clients import Client
@@ -100,11 +100,6 @@ class Act(Enum):
 ToClient = Sequence[Header] | Callable[[int, Sequence[Header], Sequence[Header]], Sequence[Header]]
 
 PASS = Act.PASS  # a name of the module is looked up faster than an Enum's member, once a field
-
-
-def lines_of(fields: Sequence[Header]) -> bytes:
-    """Fields, at least one, as they are sent."""
-    return b"%b\r\n" % b"\r\n".join(map(b": ".join, fields))
 
 
 def plain(name: bytes) -> bytes:
@@ -229,12 +224,12 @@ class HeaderTable:
         if http_version == "1.0" and not any(name == b"host" for name, _ in headers):
             passed.append((b"host", self._host or client.host or self._origin_host))
         passed.append(self._via[http_version])
-        told = lines_of(to_origin) if to_origin else b""
+        told = joined(to_origin)
         if self._secret:
-            told += lines_of(((HEADER, self.signature(method, target, headers, client, to_origin)),))
+            told += joined(((HEADER, self.signature(method, target, headers, client, to_origin)),))
         if not target.startswith(b"/"):
             target = origin_form(target)
-        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), target, lines_of(passed), client.fields, told)
+        head = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (method.encode(), target, joined(passed), client.fields, told)
         return RequestHead(head, body, expects and http_version == "1.1")
 
     def answer(

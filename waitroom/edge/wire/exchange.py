@@ -15,10 +15,10 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from waitroom.core.figures import ANSWERS_AT
+from waitroom.core.requests import Header, joined
 from waitroom.edge.wire.hijack import can_hijack, hijack
 
 if TYPE_CHECKING:
-    from waitroom.core.requests import Header
     from waitroom.edge.wire.connection import EdgeProtocol
 
 log = structlog.get_logger()
@@ -80,7 +80,7 @@ class Exchange:
         method: str,
         target: bytes,
         http_version: str,
-        headers: list["Header"],
+        headers: list[Header],
         *,
         keep_alive: bool,
         upgrade: bool,
@@ -210,16 +210,16 @@ class Exchange:
             or protocol.flow.write_paused
         )
 
-    def answer(self, status: int, headers: Sequence["Header"], body: bytes) -> None:
+    def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         """The whole answer, without waiting."""
         self.start(status, headers)
         self.write(body, more=False)
 
-    def answer_sized(self, status: int, headers: Sequence["Header"], body: bytes) -> None:
+    def answer_sized(self, status: int, headers: Sequence[Header], body: bytes) -> None:
         """`answer` to a GET, of a `status` that has a body, whose length is among the `headers`. Their names are lower
         case, and none else is about framing.
         """
-        lines = b"%b\r\n" % b"\r\n".join(map(b": ".join, headers))
+        lines = joined(headers)
         refuse_splits(lines, len(headers))
         self.answer_ready(status, lines, body, sized=True)
 
@@ -245,7 +245,7 @@ class Exchange:
         self.wake()
         protocol.answered(self)
 
-    def start(self, status: int, headers: Iterable["Header"]) -> None:
+    def start(self, status: int, headers: Iterable[Header]) -> None:
         """Frame the answer. Its head goes with the first piece of body, as ASGI has it: one write instead of two."""
         lines = [STATUS_LINE[status]]
         count = 2
