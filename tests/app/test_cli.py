@@ -26,6 +26,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from tests.support import running_redis
 from waitroom import __version__
 from waitroom.cli import app
 from waitroom.cli.room import why_no_gateway
@@ -207,6 +208,42 @@ def test_watching_goes_on_until_it_is_interrupted(
     assert "on hold" in after
     assert "\x1b[" in after, "drawn in place"
     assert status == 0
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_watching_goes_on_when_redis_did_not_answer_for_a_while(form: str) -> None:
+    """What failed is said, what was seen last stays, and the next look follows."""
+    with running_redis() as server:
+        asyncio.run(hold(server.url, "0"))
+        ours, theirs = pty.openpty()
+        environ = os.environ | {"WAITROOM_REDIS_URL": server.url, "TERM": "xterm", "COLUMNS": "120"}
+        watch = [sys.executable, "-m", "waitroom", "status", "--watch", *(["--json"] if form == "json" else [])]
+        with subprocess.Popen(watch, stdin=theirs, stdout=theirs, stderr=theirs, env=environ) as shown:
+            os.close(theirs)
+            try:
+                read_until(ours, "shop")
+                server.freeze()
+                trouble = read_until(ours, "cannot be used")
+                server.thaw()
+                asyncio.run(hold(server.url, "1"))
+                read_until(ours, "on hold" if form == "table" else '"hold": true')
+                shown.send_signal(signal.SIGINT)
+                status = shown.wait(timeout=20)
+            finally:
+                server.thaw()
+                shown.kill()
+                os.close(ours)
+
+    assert "Traceback" not in trouble
+    assert status == 0
+
+
+async def hold(url: str, value: str) -> None:
+    """A room, on hold or not."""
+    room = Room.connect(url, "shop")
+    await room.create(Limits(rate_per_s=1.0, burst=1.0), wait_ms=0)
+    await room.configure({"hold": value}, by="test")
+    await room.close()
 
 
 def read_until(terminal: int, text: str, *, within_s: float = 20.0) -> str:

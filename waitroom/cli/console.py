@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
@@ -24,16 +24,15 @@ STAND_INS = {"✓": "ok", "✗": "--", "…": "...", "·": ",", "×": "x", "–"
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-def say(*lines: str) -> None:
-    """Plain text on standard output; nothing in it is taken for markup."""
+def say(*lines: str, to: TextIO | None = None) -> None:
+    """Plain text, on standard output unless it goes `to` another; nothing in it is taken for markup."""
     for line in lines:
-        print(line, flush=True)
+        print(line, file=to, flush=True)
 
 
 def fail(lines: str | Iterable[str], *, code: int = FAILED) -> NoReturn:
     """Say what is wrong on standard error, and end."""
-    for line in [lines] if isinstance(lines, str) else lines:
-        print(line, file=sys.stderr, flush=True)
+    say(*([lines] if isinstance(lines, str) else lines), to=sys.stderr)
     raise typer.Exit(code)
 
 

@@ -27,35 +27,50 @@ T = TypeVar("T")
 
 
 def show_status(rooms: Sequence[Settings], *, as_json: bool, watch: bool) -> None:
-    """The rooms as tables, or each as one JSON object a line; with `watch` again every second."""
+    """The rooms as tables, or each as one JSON object a line; with `watch` again every second, also after a look that
+    failed, which is said.
+    """
 
     async def looks(connected: Sequence[Room]) -> list[tuple[str, Overview]]:
         names = [settings.room for settings in rooms]
         return [(name, await look(room, name)) for name, room in zip(names, connected, strict=True)]
 
+    def told(found: Sequence[tuple[str, Overview]]) -> None:
+        say(*(json.dumps(facts(name, overview)) for name, overview in found))
+
     async def show(connected: Sequence[Room]) -> None:
+        found = await looks(connected)
         if as_json:
-            say(*(json.dumps(facts(name, found)) for name, found in await looks(connected)))
+            told(found)
             while watch:
                 await asyncio.sleep(WATCH_S)
-                say(*(json.dumps(facts(name, found)) for name, found in await looks(connected)))
+                try:
+                    told(await looks(connected))
+                except WaitroomError as error:
+                    say(explained(rooms[0], error), to=sys.stderr)
             return
-        from rich.console import Group
+        from rich.console import Group, RenderableType
         from rich.live import Live
+        from rich.text import Text
 
-        async def drawn() -> Group:
-            shown = [table(name, found) for name, found in await looks(connected)]
-            return Group(*[part for each in shown for part in ("", each)][1:])
+        def drawn(trouble: str = "") -> Group:
+            parts: list[RenderableType] = [part for name, overview in found for part in ("", table(name, overview))]
+            if trouble:
+                parts += ("", Text(f"{trouble} What stands above is what was seen last.", style="red"))
+            return Group(*parts[1:])
 
         console = tables()
-        first = await drawn()
         if not watch:
-            console.print(first)
+            console.print(drawn())
             return
-        with Live(first, console=console, auto_refresh=False) as live:
+        with Live(drawn(), console=console, auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(WATCH_S)
-                live.update(await drawn(), refresh=True)
+                try:
+                    found = await looks(connected)
+                    live.update(drawn(), refresh=True)
+                except WaitroomError as error:
+                    live.update(drawn(explained(rooms[0], error)), refresh=True)
 
     try:
         speak_of(rooms, show)
@@ -119,7 +134,13 @@ def speak_of(every: Sequence[Settings], verb: Callable[[Sequence[Room]], Awaitab
     try:
         return asyncio.run(connected())
     except WaitroomError as error:
-        fail(explain(error, redis=redis_url_shown(url)))
+        fail(explained(settings, error))
+
+
+def explained(settings: Settings, error: WaitroomError) -> str:
+    """Why it could not be done, with the address of the Redis; or that the gateway has gone, and its Redis with it."""
+    url = redis_of(settings)
+    return why_no_gateway(settings.data_dir.absolute()) if url is None else explain(error, redis=redis_url_shown(url))
 
 
 def why_no_gateway(folder: Path) -> str:
