@@ -71,7 +71,7 @@ class Limits:
 
 
 Poll = Callable[[bytes, Sequence[tuple[bytes, bytes]], str, str], tuple[bytes, bytes] | None]
-"""Target, header, scheme and peer of a GET → the header lines (as for `Cycle.answer`) and body of a 200, or None."""
+"""Target, header, scheme and peer of a GET → header lines (for `Exchange.answer_ready`) and body of a 200, or None."""
 
 
 class EdgeState(ServerState):

@@ -1,7 +1,7 @@
 """The server's edge: uvicorn with what a gate must see or refuse.
 
-`heads` reads requests, `connection` keeps their order and time, `cycle` turns an app's messages into bytes; here is the
-server that starts, drains and stops. Signals and processes are `waitroom.serve`'s.
+`heads` reads requests, `connection` keeps their order and time, `exchange` turns answers into bytes, and `cycle` speaks
+ASGI; here is the server that starts, drains and stops. Signals and processes are `waitroom.serve`'s.
 """
 
 import asyncio
