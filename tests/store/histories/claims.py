@@ -77,14 +77,16 @@ def broken_rate_of(line: str, history: History) -> Iterator[Fault]:
 
 
 def overfull(changes: list[tuple[float, int, Limits]], made: list[tuple[float, int, bool]]) -> Iterator[Fault]:
-    """Where the bucket held no admission when one began; with all since it was last full."""
+    """Where the bucket held no admission when one began; with all since it was last full. What a change allows more
+    counts from the first admission made after it: of two lines, one may have nothing reserved when the other has.
+    """
     limits = changes[0][2]
     tokens, then_s, since = limits.burst, 0.0, list[int]()
     coming = iter(changes[1:])
     change = next(coming, None)
     for begins_s, index, is_free in made:
-        while change is not None and change[0] < begins_s:
-            at_s, changed, after = change
+        while change is not None and (change[0] < begins_s or (change[1] < index and allows_more(change[2], limits))):
+            at_s, changed, after = min(change[0], begins_s), *change[1:]
             tokens = min(limits.burst, tokens + (at_s - then_s) * limits.rate_per_s)
             tokens = 0.0 if limits.unlimited and not after.unlimited else min(tokens, after.burst)
             then_s, limits = at_s, after
@@ -101,6 +103,10 @@ def overfull(changes: list[tuple[float, int, Limits]], made: list[tuple[float, i
         if tokens < -SLACK_S * max(1.0, limits.rate_per_s):
             yield Fault("P1", index, f"{-tokens:.2f} more admissions than burst + rate · t", tuple(since))
             tokens = 0.0
+
+
+def allows_more(after: Limits, before: Limits) -> bool:
+    return after.unlimited or (after.rate_per_s >= before.rate_per_s and after.burst >= before.burst)
 
 
 def broken_capacity(history: History) -> Iterator[Fault]:
