@@ -4,7 +4,7 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -159,8 +159,10 @@ async def test_a_ticket_of_before_a_reset_claims_nobodys_place_after_it() -> Non
 async def test_a_worker_whose_rounds_fail_leaves_the_lease_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder that kept the lease and failed would stop the line for ever."""
     with running_redis() as server:
-        async with working(server.url) as ill, working(server.url) as well:
+        async with AsyncExitStack() as workers:
+            ill = await workers.enter_async_context(working(server.url))
             await until(ill, lambda snapshot: snapshot.is_holder)
+            well = await workers.enter_async_context(working(server.url))
             monkeypatch.setattr(ill._holder, "round", fail)
             began = asyncio.get_running_loop().time()
             await come(well, 60)
